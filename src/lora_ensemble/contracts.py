@@ -1,0 +1,114 @@
+"""The whole extension contract: what a backbone, a method and a data set must offer.
+
+A plug-in is one file in `backbones/`, `methods/` or `datasets/` with one public frozen dataclass that derives from the
+base below. Its fields are its configuration (a docstring under each field becomes the help text of the command line and
+the documentation), its file's name (with dashes) is the name that a user types, and the first line of the file's
+docstring is its description in `lora-ensemble list`. Plug-in files import torch and everything heavier inside their
+methods, so that listing and `--help` stay fast.
+
+Shape letters, used in names and docstrings: M members, B batch, T tokens, D width, R rank, C classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from lora_ensemble.ensemble import Ensemble
+
+Example = Mapping[str, Any]
+"""One raw example of a data set, for instance {"image": uint8 array (H, W, 3)}; never its label."""
+
+Batch = dict[str, "torch.Tensor"]
+"""Tensors by argument name; the first axis of each is the batch."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set, raw: examples are what a backbone's `collate` understands.
+
+    `modality` says which: "image" {"image": uint8 (H, W) or (H, W, 3)}, "audio" {"audio": float32 (samples,) at 16 kHz},
+    "text" {"text": str}, "choices" {"question": str, "choices": list[str]}.
+    """
+
+    examples: Sequence[Example]
+    labels: np.ndarray | None
+    """(N,) int64 class indices, or None where the split has no labels (an OOD set)."""
+    ids: Sequence[str]
+    """(N,) stable, unique names of the examples."""
+    classes: Sequence[str]
+    """Names of the C classes, in the order of the labels."""
+    modality: str
+    augment: Callable[[Batch, torch.Generator], Batch] | None = None
+    """Random augmentation of prepared inputs, on their device; used in training only."""
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+
+@dataclass(frozen=True)
+class Dataset(ABC):
+    """Configuration of a data set. The splits "train", "validation" and "test" never share an example."""
+
+    @property
+    @abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that exist; an OOD set has "test" alone."""
+
+    @abstractmethod
+    def load(self, split: str) -> Split:
+        """One split. Raises DataError for data that is missing or unreadable, UnknownNameError for a split."""
+
+
+@dataclass
+class LoadedBackbone:
+    """A pretrained model in memory, and how to feed it."""
+
+    model: nn.Module
+    """Called as model(**inputs); returns logits (B, C), (B, T, V), or an object with `.logits`."""
+    collate: Callable[[Sequence[Example]], Batch]
+    """Raw examples to CPU tensors; runs in the loader's workers."""
+    prepare: Callable[[Batch], Batch]
+    """Collated tensors, on the model's device, to the model's inputs: resizing and normalisation in batch."""
+    head: str | None
+    """Path of the classification head within `model`; None: every member shares the model's output layer."""
+    targets: tuple[str, ...] = ()
+    """Paths of the attention projections (q, k, v, output); empty: found by `surgery.attention_projections`."""
+    source: dict[str, Any] = field(default_factory=dict)
+    """What it was loaded from, for the manifest (JSON)."""
+
+
+@dataclass(frozen=True)
+class Backbone(ABC):
+    """Configuration of a pretrained network."""
+
+    modality = "image"
+    """Which examples it understands; see Split."""
+
+    @abstractmethod
+    def load(self, num_classes: int) -> LoadedBackbone:
+        """The pretrained model with a fresh head of `num_classes` outputs. Deterministic under torch.manual_seed."""
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """Configuration of a way to get an ensemble out of a backbone. Fields `members` and, where it makes sense,
+    `first_member` (members first_member .. first_member + members - 1 of a larger ensemble)."""
+
+    members: int = 4
+    """Number of members M."""
+
+    @abstractmethod
+    def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
+        """Rewrite the model (in place) into an untrained ensemble; member m is drawn from a generator of (seed, m)."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with the fields, a line each, naming the field."""
+        return [] if self.members >= 1 else [f"method.members = {self.members}: must be at least 1"]

@@ -1,0 +1,58 @@
+"""What can go wrong by the user's hand. Every message is one line that names the value, what was expected and the nearest choice.
+
+UserError (ValueError)
+├── UnknownNameError        a recipe, method, backbone, data set, metric or field that does not exist
+├── ConfigurationError      an experiment whose parts do not fit; lists every problem at once
+├── NoMatchError            a pattern that matches no layer, a head that cannot be found
+├── DataError               labels out of range, NaN in inputs, missing or unreadable files
+├── FileFormatError         a truncated or foreign weights or predictions file
+├── RunFolderError          a folder that holds a different run, or none
+└── DivergedError           a loss that became NaN or infinite; names step and member
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake that the user can fix. The command line prints it as one line and exits with 2."""
+
+
+class UnknownNameError(UserError):
+    """A name that does not exist; the message lists the nearest and the available ones."""
+
+    def __init__(self, kind: str, name: str, available: Iterable[str]):
+        names = sorted(available)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"unknown {kind} {name!r}.{hint} Available: {', '.join(names) or 'none'}.")
+
+
+class ConfigurationError(UserError):
+    """Problems of a configuration, all at once."""
+
+    def __init__(self, problems: Iterable[str]):
+        self.problems = list(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class NoMatchError(UserError):
+    """A pattern or a search in a model that found nothing."""
+
+
+class DataError(UserError):
+    """Data that cannot be used as it is."""
+
+
+class FileFormatError(UserError):
+    """A file that is not what it should be: truncated, foreign, or of another version."""
+
+
+class RunFolderError(UserError):
+    """A run folder that cannot be used: it belongs to a different experiment, or holds no run."""
+
+
+class DivergedError(UserError):
+    """Training produced a loss that is not finite."""

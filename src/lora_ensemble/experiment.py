@@ -1,0 +1,127 @@
+"""Experiment: everything that one run needs, as frozen dataclasses that become JSON and come back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from lora_ensemble import registry
+from lora_ensemble.contracts import Backbone, Dataset, Method
+from lora_ensemble.errors import ConfigurationError, UnknownNameError
+from lora_ensemble.fields import flat, from_plain, to_plain, type_problems
+from lora_ensemble.training_options import NO_EFFECT, Training
+
+_PLUGINS = {"backbone": "backbones", "method": "methods", "dataset": "datasets"}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One backbone, made into an ensemble by one method, trained on one data set."""
+
+    backbone: Backbone
+    """The pretrained network."""
+    method: Method
+    """How it becomes an ensemble."""
+    dataset: Dataset
+    """What it is trained on."""
+    training: Training = field(default_factory=Training)
+    """How it is trained."""
+    seed: int = 0
+    """Everything random follows from it and from the member's index."""
+    name: str = ""
+    """A name for tables and reports; no influence on the result."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; the plug-ins carry their name as "kind"."""
+        parts: dict[str, Any] = {}
+        for part in _PLUGINS:
+            config = getattr(self, part)
+            parts[part] = {"kind": registry.name_of(config), **to_plain(config)}
+        return {**parts, "training": to_plain(self.training), "seed": self.seed, "name": self.name}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`. Raises UnknownNameError for an unknown field or plug-in, ConfigurationError for
+        values of a wrong type and for parts that are missing."""
+        known = [*_PLUGINS, "training", "seed", "name"]
+        for name in values:
+            if name not in known:
+                raise UnknownNameError("field of an experiment", name, known)
+        missing = [p for p in _PLUGINS if not isinstance(values.get(p), Mapping) or "kind" not in values[p]]
+        if missing:
+            raise ConfigurationError(f"{part}: must be a mapping with a \"kind\"" for part in missing)
+        parts = {}
+        for part, kind in _PLUGINS.items():
+            given = dict(values[part])
+            parts[part] = from_plain(registry.config_class(kind, given.pop("kind")), given, part)
+        training = from_plain(Training, values.get("training", {}), "training")
+        experiment = cls(**parts, training=training, seed=values.get("seed", 0), name=values.get("name", ""))
+        if problems := experiment._own_problems():
+            raise ConfigurationError(problems)
+        return experiment
+
+    def to_json(self) -> str:
+        """`to_dict` as indented text."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of `to_json`. Raises ConfigurationError for text that is no JSON object."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigurationError([f"not JSON: {error}"]) from None
+        if not isinstance(values, dict):
+            raise ConfigurationError([f"expected a JSON object, found a {type(values).__name__}"])
+        return cls.from_dict(values)
+
+    def check(self) -> None:
+        """Raises ConfigurationError that names every problem that can be seen without loading anything."""
+        problems = self._own_problems()
+        wrong_types = []
+        for part in (*_PLUGINS, "training"):
+            wrong_types += type_problems(getattr(self, part), part)
+        problems += wrong_types
+        if not wrong_types:
+            problems += self.training.problems() + self.method.problems() + self._misfits()
+        if problems:
+            raise ConfigurationError(problems)
+
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits, equal for experiments that must give equal results."""
+        text = json.dumps(self.determining(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def determining(self) -> dict[str, Any]:
+        """The values that determine the result, by their dotted path."""
+        values = flat(self.to_dict())
+        return {k: v for k, v in values.items() if k != "name" and k.removeprefix("training.") not in NO_EFFECT}
+
+    def _own_problems(self) -> list[str]:
+        found = []
+        if type(self.seed) is not int or self.seed < 0:
+            found.append(f"seed = {self.seed!r}: must be a whole number of at least 0")
+        if not isinstance(self.name, str):
+            found.append(f"name = {self.name!r}: must be a text")
+        return found
+
+    def _misfits(self) -> list[str]:
+        """Parts that are well-formed and do not fit together."""
+        found = []
+        if "train" not in self.dataset.splits:
+            name = registry.name_of(self.dataset)
+            found.append(f"dataset {name!r} has no split 'train', only {', '.join(self.dataset.splits)}")
+        modality = getattr(self.dataset, "modality", self.backbone.modality)
+        if modality != self.backbone.modality:
+            found.append(
+                f"dataset {registry.name_of(self.dataset)!r} holds {modality}, backbone "
+                f"{registry.name_of(self.backbone)!r} understands {self.backbone.modality}"
+            )
+        t = self.training
+        cycles = t.cycles or self.method.members
+        if t.schedule == "cyclic-cosine" and t.max_steps is not None and cycles > t.max_steps - t.warmup_steps:
+            found.append(f"training.cycles = {cycles}: more than the {t.max_steps - t.warmup_steps} steps")
+        return found

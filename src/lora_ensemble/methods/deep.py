@@ -1,0 +1,55 @@
+"""Explicit (deep) ensemble: M whole copies of the pretrained network, each trained with a head of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lora_ensemble.contracts import LoadedBackbone, Method
+
+if TYPE_CHECKING:
+    from lora_ensemble.ensemble import Ensemble
+
+
+@dataclass(frozen=True)
+class Deep(Method):
+    """All weights are trained; members differ by their heads, and by noise on the weights where asked."""
+
+    first_member: int = 0
+    """Index of the first member within a larger ensemble."""
+    noise_scale: float = 0.0
+    """Noise added to the weight matrices of the last blocks at the start, relative to their standard deviation."""
+    noise_blocks: int | None = None
+    """How many of the last transformer blocks get noise. Default: all."""
+    head_init: Literal["default", "gaussian", "xavier", "kaiming", "copy"] = "default"
+    """Start of the heads: default (torch's, redrawn per member), gaussian, xavier, kaiming or copy."""
+
+    def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
+        import copy
+
+        from lora_ensemble.networks import NetworkEnsemble, perturb, redraw_head
+        from lora_ensemble.registry import name_of
+
+        networks = []
+        for m in range(self.first_member, self.first_member + self.members):
+            network = copy.deepcopy(backbone.model)
+            redraw_head(network, backbone.head, seed, m, self.head_init)
+            if self.noise_scale:
+                perturb(network, self.noise_scale, self.noise_blocks, seed, m)
+            networks.append(network)
+        # One network at a time is in memory: passes cost nothing here, and the numbers are the same.
+        ensemble = NetworkEnsemble(
+            networks, method=name_of(self), first_member=self.first_member, members_per_pass=1
+        )
+        ensemble.source = backbone.source
+        return ensemble
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.noise_scale < 0:
+            found.append(f"method.noise_scale = {self.noise_scale}: must not be negative")
+        if self.noise_blocks is not None and self.noise_blocks < 1:
+            found.append(f"method.noise_blocks = {self.noise_blocks}: must be at least 1")
+        if self.first_member < 0:
+            found.append(f"method.first_member = {self.first_member}: must be at least 0")
+        return found

@@ -1,0 +1,88 @@
+"""LoRA ensemble: one frozen backbone, a low-rank update of the attention and a head per member, trained at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from lora_ensemble.contracts import LoadedBackbone, Method
+
+if TYPE_CHECKING:
+    from lora_ensemble.ensemble import Ensemble
+
+
+@dataclass(frozen=True)
+class Lora(Method):
+    """See LoraEnsembleConfig for what each field does to the model."""
+
+    first_member: int = 0
+    """Index of the first member within a larger ensemble."""
+    r: int = 8
+    """Rank of the updates."""
+    lora_alpha: float | None = None
+    """Scale of the updates: alpha / r. Default: r, which is scale 1."""
+    use_rslora: bool = False
+    """Scale by alpha / sqrt(r) instead."""
+    lora_dropout: float = 0.0
+    """Dropout before A, in training."""
+    target_modules: tuple[str, ...] | None = None
+    """Names of the layers to adapt. Default: query, key, value and output projection of every attention layer."""
+    layers_to_transform: tuple[int, ...] | None = None
+    """Numbers of the blocks to adapt. Default: all. Everything below the first of them runs once for all members."""
+    init_a: Literal["kaiming", "xavier", "gaussian"] = "kaiming"
+    """Start of A: kaiming (PEFT's default), xavier or gaussian."""
+    init_gain: float = 1.0
+    """Gain of xavier."""
+    init_std: float = 0.02
+    """Standard deviation of gaussian."""
+    head_init: Literal["default", "gaussian", "xavier", "kaiming", "copy"] = "default"
+    """Start of the heads: default (torch's, redrawn per member), gaussian, xavier, kaiming or copy."""
+    head_gain: float = 1.0
+    """Gain of xavier for the heads."""
+    head_std: float = 0.02
+    """Standard deviation of gaussian for the heads."""
+    fused_qkv: Literal["separate", "joint"] = "separate"
+    """A fused projection gets one low-rank pair each for q, k and v (separate), or one for all (joint)."""
+
+    def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
+        from lora_ensemble.config import LoraEnsembleConfig
+        from lora_ensemble.lora import LoraEnsemble
+
+        config = LoraEnsembleConfig(**self.config_fields(backbone), seed=seed)
+        ensemble = LoraEnsemble(backbone.model, config)
+        ensemble.source = backbone.source
+        return ensemble
+
+    def config_fields(self, backbone: LoadedBackbone) -> dict[str, Any]:
+        """The arguments of LoraEnsembleConfig."""
+        targets = list(self.target_modules or backbone.targets) or None
+        return {
+            "members": self.members,
+            "first_member": self.first_member,
+            "r": self.r,
+            "lora_alpha": self.r if self.lora_alpha is None else self.lora_alpha,
+            "use_rslora": self.use_rslora,
+            "lora_dropout": self.lora_dropout,
+            "target_modules": targets,
+            "layers_to_transform": None
+            if self.layers_to_transform is None
+            else list(self.layers_to_transform),
+            "modules_to_save": [] if backbone.head is None else [backbone.head],
+            "init_a": self.init_a,
+            "init_gain": self.init_gain,
+            "init_std": self.init_std,
+            "head_init": self.head_init,
+            "head_gain": self.head_gain,
+            "head_std": self.head_std,
+            "fused_qkv": self.fused_qkv,
+        }
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.r < 1:
+            found.append(f"method.r = {self.r}: must be at least 1")
+        if not 0 <= self.lora_dropout < 1:
+            found.append(f"method.lora_dropout = {self.lora_dropout}: must be at least 0 and below 1")
+        if self.first_member < 0:
+            found.append(f"method.first_member = {self.first_member}: must be at least 0")
+        return found

@@ -1,0 +1,19 @@
+"""Metrics: one file per metric, or per family that shares its work; pure functions of tensors.
+
+The anatomy of a metric file, which is all there is to adding one:
+
+    BETTER     names of its scores, each with "higher", "lower" or None (neither is better)
+    score      takes, by name, any of the tensors below; returns {name: tensor of R values}
+
+    probs_MBC, log_probs_MBC            each member's probabilities, float32
+    probs_BC                            the ensemble's probabilities (members pooled), float64
+    total_B, aleatoric_B, epistemic_B   uncertainties in nats
+    labels_B                            class indices; without labels the metric is left out
+    ood_B                               True for samples of an OOD set, which follow those of the split;
+                                        without an OOD set the metric is left out
+    counts_RB                           how often each sample counts, float64; always given
+
+A score is computed R times at once: row 0 of `counts_RB` is all ones and gives the value, the other rows are
+bootstrap resamples and give its interval. So the mean of x_B over samples is
+`counts_RB @ x_B / counts_RB.sum(1)`, and a metric has no other loop over resamples.
+"""

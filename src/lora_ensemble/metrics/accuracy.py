@@ -1,0 +1,16 @@
+"""Accuracy: share of samples whose most probable class is their label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BETTER = {"accuracy": "higher"}
+
+
+def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
+    """0 .. 1. Of equally probable classes the first one counts as the prediction."""
+    correct_B = (probs_BC.argmax(-1) == labels_B).to(counts_RB)
+    return {"accuracy": counts_RB @ correct_B / counts_RB.sum(1)}

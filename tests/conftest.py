@@ -1,0 +1,18 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REAL_DATA = Path(os.environ.get("LORA_ENSEMBLE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of real data and real pretrained weights; the test skips where there is none."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"no real data at {REAL_DATA} (set LORA_ENSEMBLE_DATA)")
+    return REAL_DATA
