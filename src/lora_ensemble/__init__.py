@@ -1,6 +1,6 @@
 """Calibrated uncertainty for any pretrained transformer, at the price of one backbone.
 
-The names below are the public face; each is loaded from its module on first use, so that importing the package is cheap.
+The names below are the public face; each is loaded from its module on first use: importing the package is cheap.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lora_ensemble.analysis import evaluate as evaluate
-    from lora_ensemble.config import LoraEnsembleConfig as LoraEnsembleConfig
-    from lora_ensemble.ensemble import Ensemble as Ensemble
-    from lora_ensemble.ensemble import EnsembleOutput as EnsembleOutput
+    from lora_ensemble.engine.config import LoraEnsembleConfig as LoraEnsembleConfig
+    from lora_ensemble.engine.ensemble import Ensemble as Ensemble
+    from lora_ensemble.engine.ensemble import EnsembleOutput as EnsembleOutput
+    from lora_ensemble.engine.lora import LoraEnsemble as LoraEnsemble
     from lora_ensemble.errors import UserError as UserError
     from lora_ensemble.experiment import Experiment as Experiment
     from lora_ensemble.experiment import Training as Training
-    from lora_ensemble.lora import LoraEnsemble as LoraEnsemble
     from lora_ensemble.predictions import Predictions as Predictions
-    from lora_ensemble.runs import Run as Run
-    from lora_ensemble.runs import train as train
+    from lora_ensemble.runs.run import Run as Run
+    from lora_ensemble.runs.run import train as train
 
 __version__ = "0.1.0"
 
 _WHERE = {
-    "Ensemble": "ensemble",
-    "EnsembleOutput": "ensemble",
+    "Ensemble": "engine.ensemble",
+    "EnsembleOutput": "engine.ensemble",
     "Experiment": "experiment",
-    "LoraEnsemble": "lora",
-    "LoraEnsembleConfig": "config",
+    "LoraEnsemble": "engine.lora",
+    "LoraEnsembleConfig": "engine.config",
     "Predictions": "predictions",
-    "Run": "runs",
+    "Run": "runs.run",
     "Training": "experiment",
     "UserError": "errors",
     "evaluate": "analysis",
-    "train": "runs",
+    "train": "runs.run",
 }
 
 __all__ = sorted(_WHERE)

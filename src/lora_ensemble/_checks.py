@@ -22,9 +22,7 @@ def logits_of(values: Any) -> Tensor:
     logits = _tensor(values, "logits")
     shape = tuple(logits.shape)
     if logits.ndim == 4:
-        raise DataError(
-            f"logits have shape {shape} (M, B, T, V), expected (M, B, C): choose one position of T"
-        )
+        raise DataError(f"logits have shape {shape} (M, B, T, V), expected (M, B, C): choose one position of T")
     if logits.ndim != 3:
         raise DataError(f"logits have shape {shape}, expected (M, B, C): members, samples, classes")
     if 0 in shape or shape[2] < 2:
@@ -81,6 +79,8 @@ def positions_of(index: Index, size: int, what: str) -> Tensor:
         if len(chosen) != size:
             raise DataError(f"there are {len(chosen)} booleans to choose from {size} {what}s")
         return chosen.nonzero().flatten()
+    if chosen.dtype not in _INTEGERS:
+        raise DataError(f"{what}s are chosen by {chosen.dtype}, expected integers or booleans")
     bad = (chosen < -size) | (chosen >= size)
     if bool(bad.any()):
         raise DataError(f"there is no {what} {chosen[bad][0]}: expected 0 to {size - 1}")

@@ -25,15 +25,20 @@ def atomic_write(path: str | Path, writer: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        ordinary = temporary.stat().st_mode
         writer(temporary)
+        temporary.chmod(ordinary)  # safetensors makes files that only their owner can read
         _flush(temporary)
         os.replace(temporary, path)
-        _flush(path.parent)
     except (OSError, SafetensorError) as error:
         cause = error.strerror if isinstance(error, OSError) else None
         raise UserError(f"cannot write {path}: {cause or error}") from error
     finally:
-        _remove(temporary)
+        with contextlib.suppress(OSError):  # its folder may not exist
+            temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the move itself; some systems cannot flush folders
+        _flush(path.parent)
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:
@@ -47,17 +52,9 @@ def atomic_write_json(path: str | Path, data: Any) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Ask the system to put a file, or the names in a folder, on disk. Windows cannot open folders."""
-    if path.is_dir() and os.name == "nt":
-        return
+    """Have the system put a file, or the names in a folder, on disk."""
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove(temporary: Path) -> None:
-    """Missing after a successful move, or where its folder could not be made."""
-    with contextlib.suppress(OSError):
-        temporary.unlink(missing_ok=True)

@@ -14,14 +14,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import nn
 
-    from lora_ensemble.ensemble import Ensemble
+    from lora_ensemble.engine.ensemble import Ensemble
+    from lora_ensemble.training.options import Training
 
 Example = Mapping[str, Any]
 """One raw example of a data set, for instance {"image": uint8 array (H, W, 3)}; never its label."""
@@ -34,7 +35,7 @@ Batch = dict[str, "torch.Tensor"]
 class Split:
     """One split of a data set, raw: examples are what a backbone's `collate` understands.
 
-    `modality` says which: "image" {"image": uint8 (H, W) or (H, W, 3)}, "audio" {"audio": float32 (samples,) at 16 kHz},
+    `modality` says which: "image" {"image": uint8 (H, W) or (H, W, 3)}, "audio" {"audio": float32 (samples,), 16 kHz},
     "text" {"text": str}, "choices" {"question": str, "choices": list[str]}.
     """
 
@@ -53,9 +54,22 @@ class Split:
         return len(self.examples)
 
 
+class _Component:
+    """A part of an experiment; the dataclass is its configuration."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with the fields, a line each, naming the field; types and choices are checked by annotation."""
+        return []
+
+
 @dataclass(frozen=True)
-class Dataset(ABC):
+class Dataset(_Component, ABC):
     """Configuration of a data set. The splits "train", "validation" and "test" never share an example."""
+
+    modality: ClassVar[str] = "image"
+    """What its examples are; see Split."""
+    embedded: ClassVar[bool] = False
+    """Whether it comes with the package; any other has a field `data: str`, a hub id or a local folder."""
 
     @property
     @abstractmethod
@@ -86,10 +100,10 @@ class LoadedBackbone:
 
 
 @dataclass(frozen=True)
-class Backbone(ABC):
+class Backbone(_Component, ABC):
     """Configuration of a pretrained network."""
 
-    modality = "image"
+    modality: ClassVar[str] = "image"
     """Which examples it understands; see Split."""
 
     @abstractmethod
@@ -98,7 +112,7 @@ class Backbone(ABC):
 
 
 @dataclass(frozen=True)
-class Method(ABC):
+class Method(_Component, ABC):
     """Configuration of a way to get an ensemble out of a backbone. Fields `members` and, where it makes sense,
     `first_member` (members first_member .. first_member + members - 1 of a larger ensemble)."""
 
@@ -110,5 +124,8 @@ class Method(ABC):
         """Rewrite the model (in place) into an untrained ensemble; member m is drawn from a generator of (seed, m)."""
 
     def problems(self) -> list[str]:
-        """What is wrong with the fields, a line each, naming the field."""
         return [] if self.members >= 1 else [f"method.members = {self.members}: must be at least 1"]
+
+    def training_problems(self, training: Training) -> list[str]:
+        """What of the training options does not fit this method, a line each, naming the field."""
+        return []

@@ -1,4 +1,4 @@
-"""What can go wrong by the user's hand. Every message is one line that names the value, what was expected and the nearest choice.
+"""What can go wrong by the user's hand. Every message is one line: the value, what was expected, the nearest choice.
 
 UserError (ValueError)
 ├── UnknownNameError        a recipe, method, backbone, data set, metric or field that does not exist

@@ -12,7 +12,7 @@ from lora_ensemble import registry
 from lora_ensemble.contracts import Backbone, Dataset, Method
 from lora_ensemble.errors import ConfigurationError, UnknownNameError
 from lora_ensemble.fields import flat, from_plain, to_plain, type_problems
-from lora_ensemble.training_options import NO_EFFECT, Training
+from lora_ensemble.training.options import NO_EFFECT, Training
 
 _PLUGINS = {"backbone": "backbones", "method": "methods", "dataset": "datasets"}
 
@@ -50,9 +50,11 @@ class Experiment:
         for name in values:
             if name not in known:
                 raise UnknownNameError("field of an experiment", name, known)
-        missing = [p for p in _PLUGINS if not isinstance(values.get(p), Mapping) or "kind" not in values[p]]
+        missing = [
+            p for p in _PLUGINS if not isinstance(values.get(p), Mapping) or not isinstance(values[p].get("kind"), str)
+        ]
         if missing:
-            raise ConfigurationError(f"{part}: must be a mapping with a \"kind\"" for part in missing)
+            raise ConfigurationError(f'{part}: must be a mapping with a "kind"' for part in missing)
         parts = {}
         for part, kind in _PLUGINS.items():
             given = dict(values[part])
@@ -81,12 +83,12 @@ class Experiment:
     def check(self) -> None:
         """Raises ConfigurationError that names every problem that can be seen without loading anything."""
         problems = self._own_problems()
-        wrong_types = []
-        for part in (*_PLUGINS, "training"):
-            wrong_types += type_problems(getattr(self, part), part)
+        wrong_types = [p for name in (*_PLUGINS, "training") for p in type_problems(getattr(self, name), name)]
         problems += wrong_types
         if not wrong_types:
-            problems += self.training.problems() + self.method.problems() + self._misfits()
+            for part in (self.training, self.backbone, self.method, self.dataset):
+                problems += part.problems()
+            problems += self._misfits()
         if problems:
             raise ConfigurationError(problems)
 
@@ -110,14 +112,13 @@ class Experiment:
 
     def _misfits(self) -> list[str]:
         """Parts that are well-formed and do not fit together."""
-        found = []
+        found = self.method.training_problems(self.training)
         if "train" not in self.dataset.splits:
             name = registry.name_of(self.dataset)
             found.append(f"dataset {name!r} has no split 'train', only {', '.join(self.dataset.splits)}")
-        modality = getattr(self.dataset, "modality", self.backbone.modality)
-        if modality != self.backbone.modality:
+        if self.dataset.modality != self.backbone.modality:
             found.append(
-                f"dataset {registry.name_of(self.dataset)!r} holds {modality}, backbone "
+                f"dataset {registry.name_of(self.dataset)!r} holds {self.dataset.modality}, backbone "
                 f"{registry.name_of(self.backbone)!r} understands {self.backbone.modality}"
             )
         t = self.training

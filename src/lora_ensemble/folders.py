@@ -58,8 +58,7 @@ def readable_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     except Exception as error:
-        # safetensors and torch.save report a full disk in their own ways.
-        text = str(error)
-        if type(error).__name__ != "SafetensorError" and "PytorchStreamWriter" not in text:
+        # safetensors and torch.save report a failed write in their own ways.
+        if type(error).__name__ != "SafetensorError" and "inline_container" not in str(error):
             raise
-        raise UserError(f"cannot write {path}: {text.strip().splitlines()[0]}") from error
+        raise UserError(f"cannot write {path}: the disk is full or refuses the file") from error

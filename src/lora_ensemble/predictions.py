@@ -46,6 +46,8 @@ class Predictions:
         ids = None if self.ids is None else ids_of(self.ids, rows)
         check_finite(logits_MBC, ids)
         labels_B = None if self.labels_B is None else labels_of(self.labels_B, rows, num_classes)
+        if not isinstance(self.meta, Mapping):
+            raise DataError(f"meta is a {type(self.meta).__name__}, expected a mapping")
         classes = self.meta.get("classes")
         if classes is not None and len(classes) != num_classes:
             raise DataError(f"meta names {len(classes)} classes, but the logits have {num_classes}")
@@ -58,9 +60,7 @@ class Predictions:
 
     def __repr__(self) -> str:
         labels = "without labels" if self.labels_B is None else "with labels"
-        return (
-            f"Predictions({self.num_members} members, {len(self)} rows, {self.num_classes} classes, {labels})"
-        )
+        return f"Predictions({self.num_members} members, {len(self)} rows, {self.num_classes} classes, {labels})"
 
     @property
     def num_members(self) -> int:
@@ -98,13 +98,12 @@ class Predictions:
     @cached_property
     def total_B(self) -> Tensor:
         """(B,) total uncertainty in nats, 0 .. ln C: entropy of the mean of the members' probabilities."""
-        mean_BC, _ = self._moments
-        return -torch.special.xlogy(mean_BC, mean_BC).sum(-1).float()
+        return -self._moments[1].sum(-1).float()
 
     @cached_property
     def aleatoric_B(self) -> Tensor:
         """(B,) aleatoric uncertainty in nats, 0 .. ln C: mean of the members' entropies."""
-        return -self._moments[1].sum(-1).float()
+        return -self._moments[2].sum(-1).float()
 
     @cached_property
     def epistemic_B(self) -> Tensor:
@@ -113,20 +112,21 @@ class Predictions:
         Equals total - aleatoric. High where members disagree; exactly 0 with one member. Houlsby et al. 2011,
         equation 2, with the members as draws of the parameters.
         """
-        mean_BC, plogp_BC = self._moments
+        _, of_mean_BC, mean_of_BC = self._moments
         # Each class contributes at least 0 (Jensen); rounding may leave a sum of -1e-17.
-        return (plogp_BC - torch.special.xlogy(mean_BC, mean_BC)).sum(-1).clamp(min=0).float()
+        return (mean_of_BC - of_mean_BC).sum(-1).clamp(min=0).float()
 
     @cached_property
-    def _moments(self) -> tuple[Tensor, Tensor]:
-        """Means over members of p and of p log p, (B, C) float64; one member at a time in memory."""
+    def _moments(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean over members of p, p log p of that mean, and mean over members of p log p; each (B, C) float64."""
         mean_BC = torch.zeros(self.logits_MBC.shape[1:], dtype=torch.float64)
         plogp_BC = torch.zeros_like(mean_BC)
-        for logits_BC in self.logits_MBC:
+        for logits_BC in self.logits_MBC:  # one member at a time, which bounds the memory
             probs_BC = torch.softmax(logits_BC.double(), -1)
             mean_BC += probs_BC
             plogp_BC += torch.special.xlogy(probs_BC, probs_BC)
-        return mean_BC / self.num_members, plogp_BC / self.num_members
+        mean_BC /= self.num_members
+        return mean_BC, torch.special.xlogy(mean_BC, mean_BC), plogp_BC / self.num_members
 
     # Selecting and joining ----------------------------------------------------------------------------------
 

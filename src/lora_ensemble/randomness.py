@@ -27,7 +27,8 @@ def seeded(*parts: int | str) -> Iterator[None]:
     """Python's, NumPy's and torch's global random numbers follow from the parts inside the block, and are as before
     after it."""
     python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):
         seed = derived_seed(*parts)
         random.seed(seed)
         np.random.seed(seed % 2**32)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
+import pkgutil
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lora_ensemble.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from lora_ensemble.experiment import Experiment
 
 KINDS = {"backbones": "Backbone", "methods": "Method", "datasets": "Dataset"}
 """Kinds of configurable plug-ins, and the base of each in `contracts`."""
@@ -21,27 +25,37 @@ _SINGULAR = {
     "datasets": "data set",
     "metrics": "metric",
     "recipes": "recipe",
+    "commands": "command",
 }
 
 
-@cache
 def names(kind: str) -> tuple[str, ...]:
-    """Names of the plug-ins of a kind, as a user types them (file `mc_dropout.py` is "mc-dropout")."""
-    folder = Path(__file__).parent / kind
-    return tuple(sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_")))
+    """Names of the plug-ins of a kind, as a user types them (file `mc_dropout.py` is "mc-dropout").
+
+    Recipes are the functions of the files in `recipes/`: `mc_dropout` in `digits.py` is "digits-mc-dropout".
+    """
+    return tuple(_recipes() if kind == "recipes" else _files(kind))
 
 
 def description(kind: str, name: str) -> str:
-    """First line of the plug-in's docstring, read without importing it."""
-    tree = ast.parse((Path(__file__).parent / kind / f"{name.replace('-', '_')}.py").read_text())
+    """First line of the docstring of the plug-in's file, or of the recipe's function, read without importing it."""
+    known(kind, name)
+    if kind == "recipes":
+        function = _recipes()[name][1]
+    tree = function if kind == "recipes" else ast.parse(_files(kind)[name].read_text(encoding="utf-8"))
     return (ast.get_docstring(tree) or "").split("\n")[0]
 
 
 def module(kind: str, name: str) -> ModuleType:
     """The plug-in's module. Raises UnknownNameError with the nearest name."""
+    known(kind, name)
+    return importlib.import_module(f"lora_ensemble.{kind}.{name.replace('-', '_')}")
+
+
+def known(kind: str, name: str) -> None:
+    """Raises UnknownNameError, with the nearest name, for a name that is none of the kind."""
     if name not in names(kind):
         raise UnknownNameError(_SINGULAR[kind], name, names(kind))
-    return importlib.import_module(f"lora_ensemble.{kind}.{name.replace('-', '_')}")
 
 
 @cache
@@ -65,3 +79,31 @@ def config_class(kind: str, name: str) -> type[Any]:
 def name_of(config: Any) -> str:
     """The name under which a configuration's class is found: its file's name, with dashes."""
     return type(config).__module__.rsplit(".", 1)[-1].replace("_", "-")
+
+
+def recipe(name: str) -> Experiment:
+    """The experiment that a recipe returns, under the recipe's name. Raises UnknownNameError with the nearest name."""
+    known("recipes", name)
+    file, function = _recipes()[name]
+    made = getattr(importlib.import_module(f"lora_ensemble.recipes.{file}"), function.name)()
+    return dataclasses.replace(made, name=name)
+
+
+@cache
+def _files(kind: str) -> dict[str, Path]:
+    """The public files of a kind's package, by name."""
+    package = importlib.import_module(f"lora_ensemble.{kind}")
+    stems = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+    paths = {stem: next(p for f in package.__path__ if (p := Path(f) / f"{stem}.py").is_file()) for stem in stems}
+    return {stem.replace("_", "-"): path for stem, path in paths.items()}
+
+
+@cache
+def _recipes() -> dict[str, tuple[str, ast.FunctionDef]]:
+    """Name of each recipe: the file it is in, and its function."""
+    found = {}
+    for dataset, path in _files("recipes").items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                found[f"{dataset}-{node.name.replace('_', '-')}"] = (path.stem, node)
+    return found

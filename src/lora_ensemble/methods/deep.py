@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from lora_ensemble.contracts import LoadedBackbone, Method
 
 if TYPE_CHECKING:
-    from lora_ensemble.ensemble import Ensemble
+    from lora_ensemble.engine.ensemble import Ensemble
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,26 @@ class Deep(Method):
     """How many of the last transformer blocks get noise. Default: all."""
     head_init: Literal["default", "gaussian", "xavier", "kaiming", "copy"] = "default"
     """Start of the heads: default (torch's, redrawn per member), gaussian, xavier, kaiming or copy."""
+    head_gain: float = 1.0
+    """Gain of xavier for the heads."""
+    head_std: float = 0.02
+    """Standard deviation of gaussian for the heads."""
 
     def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
         import copy
 
-        from lora_ensemble.networks import NetworkEnsemble, perturb, redraw_head
+        from lora_ensemble.engine.networks import NetworkEnsemble, perturb, redraw_head
         from lora_ensemble.registry import name_of
 
         networks = []
         for m in range(self.first_member, self.first_member + self.members):
             network = copy.deepcopy(backbone.model)
-            redraw_head(network, backbone.head, seed, m, self.head_init)
+            redraw_head(network, backbone.head, seed, m, self.head_init, self.head_gain, self.head_std)
             if self.noise_scale:
                 perturb(network, self.noise_scale, self.noise_blocks, seed, m)
             networks.append(network)
         # One network at a time is in memory: passes cost nothing here, and the numbers are the same.
-        ensemble = NetworkEnsemble(
-            networks, method=name_of(self), first_member=self.first_member, members_per_pass=1
-        )
+        ensemble = NetworkEnsemble(networks, method=name_of(self), first_member=self.first_member, members_per_pass=1)
         ensemble.source = backbone.source
         return ensemble
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lora_ensemble.contracts import LoadedBackbone, Method
 
 if TYPE_CHECKING:
-    from lora_ensemble.ensemble import Ensemble
+    from lora_ensemble.engine.ensemble import Ensemble
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,20 @@ class Lora(Method):
     """A fused projection gets one low-rank pair each for q, k and v (separate), or one for all (joint)."""
 
     def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
-        from lora_ensemble.config import LoraEnsembleConfig
-        from lora_ensemble.lora import LoraEnsemble
+        from lora_ensemble.engine.config import LoraEnsembleConfig
+        from lora_ensemble.engine.lora import LoraEnsemble
+        from lora_ensemble.registry import name_of
 
         config = LoraEnsembleConfig(**self.config_fields(backbone), seed=seed)
         ensemble = LoraEnsemble(backbone.model, config)
-        ensemble.source = backbone.source
+        ensemble.method, ensemble.source = name_of(self), backbone.source
         return ensemble
 
     def config_fields(self, backbone: LoadedBackbone) -> dict[str, Any]:
         """The arguments of LoraEnsembleConfig."""
-        targets = list(self.target_modules or backbone.targets) or None
+        from lora_ensemble.engine.targets import short_names
+
+        targets = list(self.target_modules or short_names(backbone.model, backbone.targets)) or None
         return {
             "members": self.members,
             "first_member": self.first_member,
@@ -64,9 +67,7 @@ class Lora(Method):
             "use_rslora": self.use_rslora,
             "lora_dropout": self.lora_dropout,
             "target_modules": targets,
-            "layers_to_transform": None
-            if self.layers_to_transform is None
-            else list(self.layers_to_transform),
+            "layers_to_transform": None if self.layers_to_transform is None else list(self.layers_to_transform),
             "modules_to_save": [] if backbone.head is None else [backbone.head],
             "init_a": self.init_a,
             "init_gain": self.init_gain,

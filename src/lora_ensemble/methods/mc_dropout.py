@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from lora_ensemble.contracts import LoadedBackbone, Method
 
 if TYPE_CHECKING:
-    from lora_ensemble.ensemble import Ensemble
+    from lora_ensemble.engine.ensemble import Ensemble
 
 
 @dataclass(frozen=True)
@@ -18,19 +18,17 @@ class McDropout(Method):
     p: float = 0.2
     """Probability of dropping."""
     dropout: Literal["dropkey", "dropout"] = "dropkey"
-    """What is dropped: attention keys before the softmax (dropkey), or what the model's dropout layers drop (dropout)."""
+    """What is dropped: attention keys before the softmax (dropkey), or what the model's own dropout layers drop."""
     heads: Literal["shared", "member"] = "shared"
     """One head (shared), or one per member, each trained on a pass of its own (member), as published."""
 
     def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
-        from lora_ensemble.dropout import DropoutEnsemble
-        from lora_ensemble.networks import redraw_head
+        from lora_ensemble.engine.dropout import DropoutEnsemble
+        from lora_ensemble.engine.networks import redraw_head
 
         redraw_head(backbone.model, backbone.head, seed, 0)
         own = backbone.head if self.heads == "member" else None
-        ensemble = DropoutEnsemble(
-            backbone.model, self.members, p=self.p, dropout=self.dropout, member_heads=own
-        )
+        ensemble = DropoutEnsemble(backbone.model, self.members, p=self.p, dropout=self.dropout, member_heads=own)
         ensemble.draw_heads(seed)
         ensemble.source = backbone.source
         return ensemble

@@ -16,8 +16,4 @@ class Single(Deep):
 
     def problems(self) -> list[str]:
         found = super().problems()
-        return (
-            found
-            if self.members == 1
-            else [*found, f"method.members = {self.members}: single has one; use deep"]
-        )
+        return found if self.members == 1 else [*found, f"method.members = {self.members}: single has one; use deep"]

@@ -17,7 +17,5 @@ class SingleLora(Lora):
     def problems(self) -> list[str]:
         found = super().problems()
         return (
-            found
-            if self.members == 1
-            else [*found, f"method.members = {self.members}: single-lora has one; use lora"]
+            found if self.members == 1 else [*found, f"method.members = {self.members}: single-lora has one; use lora"]
         )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from lora_ensemble.contracts import LoadedBackbone, Method
 
 if TYPE_CHECKING:
-    from lora_ensemble.ensemble import Ensemble
+    from lora_ensemble.engine.ensemble import Ensemble
+    from lora_ensemble.training.options import Training
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,18 @@ class Snapshot(Method):
     """Start of the head: default (torch's, redrawn), gaussian, xavier, kaiming or copy."""
 
     def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
-        from lora_ensemble.networks import redraw_head
-        from lora_ensemble.snapshot import SnapshotEnsemble
+        from lora_ensemble.engine.networks import redraw_head
+        from lora_ensemble.engine.snapshot import SnapshotEnsemble
 
         redraw_head(backbone.model, backbone.head, seed, 0, self.head_init)
         ensemble = SnapshotEnsemble(backbone.model, self.members)
         ensemble.source = backbone.source
         return ensemble
+
+    def training_problems(self, training: Training) -> list[str]:
+        found = []
+        if training.schedule != "cyclic-cosine":
+            found.append(f"training.schedule = {training.schedule!r}: snapshot needs 'cyclic-cosine'")
+        if training.cycles not in (None, self.members):
+            found.append(f"training.cycles = {training.cycles}: must be method.members = {self.members}, a cycle each")
+        return found

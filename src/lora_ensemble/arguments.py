@@ -1,0 +1,72 @@
+"""From the words of a command line to a dataclass; mistakes become one line with the nearest option."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from lora_ensemble.errors import UserError
+
+T = TypeVar("T")
+
+PROGRAM = "lora-ensemble"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of a command that takes any number of run folders."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...", help_behavior_hint="")]
+    """Run folders."""
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise UserError("give at least one run folder")
+
+
+def parse(
+    options: type[T],
+    args: Sequence[str],
+    command: str,
+    description: str | None,
+    default: T | None = None,
+    also: Iterable[str] = (),
+) -> T:
+    """The options of a command. Prints the help and raises SystemExit(0) for --help; raises UserError for a mistake.
+
+    default: where the values that are not given come from; nested dataclasses take their class from it, too.
+    also: flags that were known before they were replaced in `args`, to suggest the nearest of.
+    """
+    given: dict[str, Any] = {} if default is None else {"default": default}
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(options, prog=f"{PROGRAM} {command}", description=description, args=args, **given)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+    raise UserError(f"{_one_line(complaint.getvalue(), also)} (see {PROGRAM} {command} --help)")
+
+
+def _one_line(boxed: str, also: Iterable[str]) -> str:
+    """What tyro prints in a box of Unicode or ASCII lines: the sentence under its title, and the nearest option."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", boxed)
+    lines = [line.strip("│╭╮╰╯─ ") for line in plain.splitlines()]
+    blocks = [list(block) for text, block in itertools.groupby(lines, key=lambda line: bool(line.strip("-"))) if text]
+    first, *others = [block for block in (blocks[0][1:], *blocks[1:]) if block]
+    sentence = " ".join(first).rstrip(".").removeprefix("Error parsing Options: ")
+    near = re.search(r"Perhaps you meant:\s+(--[\w.-]+)", " ".join(itertools.chain(*others)))
+    hints = [near[1]] if near else []
+    if unknown := re.match(r"Unrecognized options: ([^\s,]+)", sentence):
+        sentence = f"unknown {'option' if unknown[1].startswith('-') else 'word'} {unknown[1]!r}"
+        hints = difflib.get_close_matches(unknown[1], also, n=1, cutoff=0.7) or hints
+    return f"{sentence[:1].lower()}{sentence[1:]}" + (f". Did you mean {hints[0]!r}?" if hints else "")

@@ -1,0 +1,140 @@
+"""LoraEnsembleConfig: a peft.LoraConfig with `members` and what members need."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from peft import LoraConfig
+
+from lora_ensemble.engine.initialisation import HEAD_INIT, INIT_A
+from lora_ensemble.errors import ConfigurationError, FileFormatError
+
+_SUPPORTED = {
+    "r",
+    "lora_alpha",
+    "use_rslora",
+    "lora_dropout",
+    "target_modules",
+    "exclude_modules",
+    "layers_to_transform",
+    "layers_pattern",
+    "rank_pattern",
+    "alpha_pattern",
+    "modules_to_save",
+    "fan_in_fan_out",
+    "inference_mode",
+    "task_type",
+    "peft_type",
+    "auto_mapping",
+    "peft_version",
+    "base_model_name_or_path",
+    "revision",
+}
+"""Fields of peft.LoraConfig that mean here what they mean there; any other must keep its default."""
+
+
+@dataclass
+class LoraEnsembleConfig(LoraConfig):
+    """How to make an ensemble: PEFT's fields (r, lora_alpha, use_rslora, lora_dropout, target_modules, exclude_modules,
+    layers_to_transform, layers_pattern, rank_pattern, alpha_pattern, modules_to_save) and those below.
+
+    target_modules=None adapts the query, key, value and output projections of every attention layer.
+    modules_to_save=None gives every member its own classification head; [] none. Raises ConfigurationError, listing
+    every problem, for fields of LoraConfig that have no meaning for an ensemble, and for values out of range.
+    """
+
+    members: int = field(default=4, metadata={"help": "Number of members M."})
+    first_member: int = field(default=0, metadata={"help": "Index of the first one within a larger ensemble."})
+    seed: int = field(default=0, metadata={"help": "Member m is drawn from a generator seeded by (seed, m)."})
+    init_a: str = field(default="kaiming", metadata={"help": "Start of A: kaiming (PEFT's), xavier or gaussian."})
+    init_gain: float = field(default=1.0, metadata={"help": "Gain of xavier for A."})
+    init_std: float = field(default=0.02, metadata={"help": "Standard deviation of gaussian for A."})
+    head_init: str = field(default="default", metadata={"help": "default, gaussian, xavier, kaiming or copy."})
+    head_gain: float = field(default=1.0, metadata={"help": "Gain of xavier for heads."})
+    head_std: float = field(default=0.02, metadata={"help": "Standard deviation of gaussian for heads."})
+    fused_qkv: str = field(
+        default="separate",
+        metadata={"help": "A fused projection: one low-rank pair each for q, k and v (separate), or one (joint)."},
+    )
+    members_per_pass: int | None = field(default=None, metadata={"help": "Members in memory at once; None: all."})
+
+    def __post_init__(self) -> None:
+        problems = [*self._unsupported(), *self._out_of_range()]
+        if problems:
+            raise ConfigurationError(problems)
+        try:
+            super().__post_init__()
+        except ValueError as error:  # PEFT's own checks
+            raise ConfigurationError([str(error).splitlines()[0]]) from error
+
+    def _unsupported(self) -> list[str]:
+        problems = []
+        for f in dataclasses.fields(LoraConfig):
+            if f.name in _SUPPORTED:
+                continue
+            if f.default is not dataclasses.MISSING:
+                default = f.default
+            elif f.default_factory is not dataclasses.MISSING:
+                default = f.default_factory()
+            else:
+                continue
+            if getattr(self, f.name) != default:
+                hint = "; use init_a" if f.name == "init_lora_weights" else ""
+                problems.append(f"{f.name} = {getattr(self, f.name)!r} has no meaning for an ensemble{hint}")
+        return problems
+
+    def _out_of_range(self) -> list[str]:
+        problems = [
+            f"{name} = {getattr(self, name)!r}: must be a whole number of at least {low}"
+            for name, low in (("members", 1), ("first_member", 0), ("r", 1), ("members_per_pass", 1))
+            if not (name == "members_per_pass" and self.members_per_pass is None)
+            and not (isinstance(getattr(self, name), int) and getattr(self, name) >= low)
+        ]
+        problems += [
+            f"rank_pattern[{k!r}] = {v!r}: must be a whole number of at least 1"
+            for k, v in (self.rank_pattern or {}).items()
+            if not (isinstance(v, int) and v >= 1)
+        ]
+        if not 0 <= self.lora_dropout < 1:
+            problems.append(f"lora_dropout = {self.lora_dropout}: must be at least 0 and below 1")
+        choices = (
+            ("init_a", INIT_A),
+            ("head_init", HEAD_INIT),
+            ("fused_qkv", ("separate", "joint")),
+        )
+        return problems + [p for name, options in choices if (p := _choice(name, getattr(self, name), options))]
+
+    def peft_config(self, **changes: Any) -> LoraConfig:
+        """The plain LoraConfig of one member, with fields changed as asked."""
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(LoraConfig) if f.name in _SUPPORTED}
+        own.pop("peft_type"), own.pop("peft_version", None)
+        return LoraConfig(**(own | changes))
+
+    @classmethod
+    def from_json_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_json_dict`. Raises FileFormatError for a field that does not exist."""
+        unknown = sorted(values.keys() - {f.name for f in dataclasses.fields(cls)})
+        if unknown:
+            raise FileFormatError(f"unknown fields in the configuration of an ensemble: {', '.join(unknown)}")
+        return cls(**values)
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Every field that differs from its default, for the manifest; `from_json_dict` gives it back."""
+        values = {}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+            if f.name not in ("peft_type", "peft_version", "auto_mapping") and value != default:
+                values[f.name] = sorted(value) if isinstance(value, set) else value
+        return values
+
+
+def _choice(name: str, value: Any, options: tuple[str, ...]) -> str | None:
+    if value in options:
+        return None
+    near = difflib.get_close_matches(str(value), options, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{name} = {value!r}: must be one of {', '.join(options)}.{hint}"

@@ -1,0 +1,201 @@
+"""LoraEnsemble: one frozen backbone, M members with a low-rank update of the attention projections and a head each.
+
+Source of the method: Halbheer et al., "LoRA-Ensemble: Efficient Uncertainty Modelling for Self-Attention Networks",
+arXiv 2405.14438.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from lora_ensemble.engine import surgery
+from lora_ensemble.engine.checkpointing import checkpoint_blocks, forget_checkpointing
+from lora_ensemble.engine.config import LoraEnsembleConfig
+from lora_ensemble.engine.ensemble import Ensemble
+from lora_ensemble.engine.folding import batch_size, fold, unfold
+from lora_ensemble.engine.initialisation import init_adapter, init_head, member_generator
+from lora_ensemble.engine.layers import MemberCopies, MemberLayer, MemberLinear, Pass, PassState, per_member
+from lora_ensemble.engine.targets import Target, find_targets
+from lora_ensemble.engine.trunk import SharedTrunk, forget_trunk
+from lora_ensemble.errors import ConfigurationError
+
+
+class LoraEnsemble(Ensemble):
+    """An ensemble of LoRA members over any transformers, timm or plain torch model, which is rewritten in place.
+
+    `LoraEnsemble(model, config)(labels=y, **inputs)` runs B rows through all members at once: `.logits` (M, B, C),
+    `.loss` the sum of the members' mean losses, `.member_losses` (M,). Raises NoMatchError when a pattern matches no
+    layer, ConfigurationError for a configuration without meaning.
+    """
+
+    kind = method = "lora"
+
+    def __init__(self, model: nn.Module, config: LoraEnsembleConfig):
+        super().__init__(config.members, config.first_member, config.members_per_pass)
+        if any(isinstance(m, MemberLayer) for m in model.modules()):
+            raise ConfigurationError(["the model already has members; give the plain model"])
+        config = self.config = copy.copy(config)  # what it leaves open is filled in
+        self.state = PassState(config.members)
+        self.heads = config.modules_to_save = _heads(model, config)
+        targets = find_targets(model, config)
+        model.requires_grad_(False)
+        for target in targets:
+            self._adapt(model, target)
+        for head in self.heads:
+            surgery.replace(model, head, per_member(surgery.get(model, head), self.state, config.members))
+        self.model = model
+        self.source = _source(model)
+        self.trunk = SharedTrunk(model, self.state)
+        self._draw()
+
+    def _adapt(self, model: nn.Module, target: Target) -> None:
+        base = surgery.get(model, target.path)
+        layer = MemberLinear(
+            base, self.state, self.members, target.r, target.scale, self.config.lora_dropout, target.splits
+        )
+        surgery.replace(model, target.path, layer)
+        surgery.ensure_called(model, target.path)
+
+    def _draw(self) -> None:
+        c = self.config
+        for name, layer in self.member_layers():
+            for m in range(self.members):
+                generator = member_generator(c.seed, c.first_member + m, name)
+                if isinstance(layer, MemberLinear):
+                    init_adapter(layer, m, generator, c.init_a, c.init_gain, c.init_std)
+                else:
+                    init_head(layer, m, generator, c.head_init, c.head_gain, c.head_std)
+
+    # Running ------------------------------------------------------------------------------------------------------
+
+    def member_logits(self, members: range, inputs: dict[str, Any], shared: bool) -> Tensor:
+        inputs, rows = fold(inputs, len(members)) if shared else (inputs, batch_size(inputs))
+        if getattr(getattr(self.model, "config", None), "use_cache", False):
+            inputs = {"use_cache": False} | inputs  # keys and values of M*B rows would be kept for nothing
+        with self.state.running(Pass(members, rows, shared)), self.trunk.watching():
+            output = self.model(**inputs)
+        return unfold(output, len(members), rows)
+
+    def member_layers(self) -> list[tuple[str, MemberLayer]]:
+        """Layers that hold members, by their path in the backbone."""
+        return [(name, m) for name, m in self.model.named_modules() if isinstance(m, MemberLayer)]
+
+    def member_gradients(self) -> Iterable[tuple[range, list[Tensor]]]:
+        layers = [layer for _, layer in self.member_layers()]
+        stacked = [p.grad for layer in layers for p in layer.parameters(recurse=False) if p.grad is not None]
+        yield range(self.members), stacked
+        for layer in layers:
+            for m, copied in enumerate(layer.copies if isinstance(layer, MemberCopies) else ()):
+                yield range(m, m + 1), [p.grad[None] for p in copied.parameters() if p.grad is not None]
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        checkpoint_blocks(self.model, self.state)
+
+    # One member ---------------------------------------------------------------------------------------------------
+
+    def member(self, m: int) -> nn.Module:
+        """Member m alone: a copy of the backbone as a plain model, its update merged and its head in place."""
+        if not 0 <= m < self.members:
+            raise ConfigurationError([f"member {m} does not exist: there are members 0 to {self.members - 1}"])
+        # Deep copies of member layers would be thrown away.
+        plain = copy.deepcopy(self.model, memo={id(layer): layer for _, layer in self.member_layers()})
+        for name, layer in self.member_layers():
+            surgery.replace(plain, name, layer.member_layer(m))
+        forget_trunk(plain)
+        forget_checkpointing(plain)
+        for parameter in plain.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())  # quantised weights cannot be trained
+        return plain
+
+    def merge(self) -> LoraEnsemble:
+        """Merge every member's update for prediction: M copies of each adapted weight, no low-rank products. Sets
+        evaluation mode; training mode unmerges."""
+        self.eval()
+        for _, layer in self.member_layers():
+            if isinstance(layer, MemberLinear):
+                layer.merge()
+        return self
+
+    def unmerge(self) -> LoraEnsemble:
+        """The inverse of `merge`."""
+        for _, layer in self.member_layers():
+            if isinstance(layer, MemberLinear):
+                layer.unmerge()
+        return self
+
+    def train(self, mode: bool = True) -> LoraEnsemble:
+        """Training or evaluation mode. Frozen batch norms stay in evaluation: members must not see others' rows."""
+        if mode:
+            self.unmerge()
+        super().train(mode)
+        for module in self.model.modules():
+            trained = any(p.requires_grad for p in module.parameters(recurse=False))
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not trained:
+                module.eval()
+        return self
+
+    def load_trainable_state(self, state: Mapping[str, Tensor]) -> None:
+        self.unmerge()
+        super().load_trainable_state(state)
+
+    # On disk ------------------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """A manifest (`ensemble.json`) and one standard PEFT adapter folder per member, which PEFT, vLLM and the hub
+        can use without this library."""
+        from lora_ensemble.interop.peft import save_adapters
+
+        save_adapters(self, Path(folder))
+
+    @classmethod
+    def load(cls, model: nn.Module, folder: Path, manifest: dict[str, Any]) -> LoraEnsemble:
+        """From a saved folder; see Ensemble.from_pretrained."""
+        from lora_ensemble.interop.peft import load_members
+
+        config = LoraEnsembleConfig.from_json_dict(manifest["config"])
+        ensemble = cls(model, config)
+        load_members(ensemble, [folder / name for name in manifest["member_folders"]])
+        return ensemble
+
+    @classmethod
+    def from_peft(cls, model: nn.Module, adapters: Sequence[str | Path], **config: Any) -> LoraEnsemble:
+        """Anybody's PEFT LoRA adapters over one base model as an ensemble. Ranks and target modules may differ."""
+        from lora_ensemble.interop.peft import from_adapters
+
+        return from_adapters(model, adapters, **config)
+
+
+def _heads(model: nn.Module, config: LoraEnsembleConfig) -> list[str]:
+    """Paths of the heads. Raises NoMatchError where a classifier's head is not found."""
+    if config.modules_to_save is not None:
+        return surgery.matching(model, config.modules_to_save, "module to save")
+    head = surgery.find_head(model)
+    if head is None and surgery.output_layer(model) is None:
+        what = f"classification head (name it in modules_to_save, or say [] for none) in {type(model).__name__}"
+        raise surgery.nothing_matches(what, "", surgery.linears(model))
+    return [] if head is None else [head]
+
+
+def _source(model: nn.Module) -> dict[str, Any]:
+    """What is needed to load the backbone again, as far as the model itself knows."""
+    config: Any = getattr(model, "config", None)
+    if hasattr(config, "name_or_path") and hasattr(model, "save_pretrained"):
+        return {
+            "library": "transformers",
+            "name": config.name_or_path,
+            "class": type(model).__name__,
+            "num_labels": getattr(config, "num_labels", None),
+        }
+    cfg = getattr(model, "pretrained_cfg", None)
+    if cfg:
+        return {
+            "library": "timm",
+            "name": cfg.get("architecture"),
+            "num_labels": getattr(model, "num_classes", None),
+        }
+    return {"library": None, "class": type(model).__name__}

@@ -1,0 +1,163 @@
+"""Saved ensembles: a small manifest, one folder per member, and the way back."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lora_ensemble._files import atomic_write, atomic_write_json
+from lora_ensemble.errors import FileFormatError, UnknownNameError
+from lora_ensemble.folders import readable_errors
+
+if TYPE_CHECKING:
+    from lora_ensemble.engine.ensemble import Ensemble
+
+MANIFEST = "ensemble.json"
+FORMAT, VERSION = "lora-ensemble", 1
+
+_LOADERS = {
+    "lora": "lora_ensemble.engine.lora:LoraEnsemble",
+    "networks": "lora_ensemble.engine.networks:NetworkEnsemble",
+    "dropout": "lora_ensemble.engine.dropout:DropoutEnsemble",
+    "snapshot": "lora_ensemble.engine.snapshot:SnapshotEnsemble",
+}
+"""Kind of ensemble in the manifest -> the class that loads it."""
+
+
+def member_folder(member: int) -> str:
+    """Name of one member's folder."""
+    return f"member-{member:03d}"
+
+
+@contextmanager
+def saving(folder: Path) -> Iterator[None]:
+    """Inside, an ensemble is written to `folder`, its manifest last: a folder without one is no ensemble, so that one
+    that was half overwritten cannot be read. Raises UserError where the disk is full or cannot be written to."""
+    with readable_errors(folder):
+        (folder / MANIFEST).unlink(missing_ok=True)
+        yield
+
+
+def write_manifest(ensemble: Ensemble, folder: Path, member_folders: Sequence[str], config: dict[str, Any]) -> None:
+    """What the folder holds, and which backbone it needs."""
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": ensemble.kind,
+        "method": ensemble.method,
+        "members": ensemble.members,
+        "first_member": ensemble.first_member,
+        "member_folders": list(member_folders),
+        "backbone": ensemble.source,
+        "config": config,
+    }
+    atomic_write_json(folder / MANIFEST, manifest)
+
+
+def load_ensemble(folder: str | Path, model: nn.Module | None = None, **kwargs: Any) -> Ensemble:
+    """The ensemble in a local folder or a hub repository. `model`: the plain backbone; None loads the manifest's.
+
+    Raises FileFormatError for a folder that is no ensemble, or whose weights do not fit.
+    """
+    folder = local_folder(folder, **kwargs)
+    manifest = read_json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise FileFormatError(f"{folder / MANIFEST} is not a manifest of lora-ensemble")
+    version = manifest.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise FileFormatError(f"{folder} was written in format {version}; this version reads up to {VERSION}")
+    missing = {"kind", "method", "members", "first_member", "member_folders", "backbone", "config"} - manifest.keys()
+    if missing:
+        raise FileFormatError(f"{folder / MANIFEST} lacks {', '.join(sorted(missing))}")
+    if manifest["kind"] not in _LOADERS:
+        raise UnknownNameError("kind of ensemble", manifest["kind"], _LOADERS)
+    if model is None:
+        model = load_backbone(manifest["backbone"])
+    module, _, name = _LOADERS[manifest["kind"]].partition(":")
+    ensemble = getattr(importlib.import_module(module), name).load(model, folder, manifest)
+    ensemble.source, ensemble.method = manifest["backbone"], manifest["method"]
+    return ensemble.eval()
+
+
+def local_folder(folder: str | Path, **kwargs: Any) -> Path:
+    """The folder itself, or the downloaded snapshot of a hub repository."""
+    if Path(folder).is_dir():
+        return Path(folder)
+    name = str(folder)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise FileFormatError(f"{name} is neither a folder nor the id of a hub repository (owner/name)")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, **kwargs))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise FileFormatError(f"{name} is no local folder, and the hub did not give it: {first_line(error)}") from error
+
+
+def load_backbone(source: dict[str, Any]) -> nn.Module:
+    """The plain model that a manifest names. Raises FileFormatError when it names none."""
+    library = source.get("library")
+    if library == "transformers" and source.get("name"):
+        import transformers
+
+        labels = {} if source.get("num_labels") is None else {"num_labels": source["num_labels"]}
+        try:
+            return getattr(transformers, source["class"]).from_pretrained(
+                source["name"], ignore_mismatched_sizes=True, **labels
+            )
+        except OSError as error:
+            raise FileFormatError(f"the backbone {source['name']} cannot be loaded: {first_line(error)}") from error
+    if library == "timm" and source.get("name"):
+        import timm
+
+        return timm.create_model(source["name"], pretrained=True, num_classes=source["num_labels"])
+    if "kind" in source:
+        from lora_ensemble.registry import config_class
+
+        fields = {k: v for k, v in source.items() if k not in ("kind", "num_classes")}
+        return config_class("backbones", source["kind"])(**fields).load(source["num_classes"]).model
+    raise FileFormatError(
+        "the manifest does not say where the backbone is from; give it: from_pretrained(folder, model)"
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises FileFormatError for a file that is missing or is none."""
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise FileFormatError(f"{path.parent} has no {path.name}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FileFormatError(f"{path} is not JSON: {first_line(error)}") from None
+    if not isinstance(value, dict):
+        raise FileFormatError(f"{path} is not a JSON object")
+    return value
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises FileFormatError for one that is missing, truncated or foreign."""
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise FileFormatError(f"{path.parent} has no {path.name}") from None
+    except (SafetensorError, OSError) as error:
+        raise FileFormatError(f"{path} is not a complete safetensors file: {first_line(error)}") from None
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """A safetensors file, whole or not at all."""
+    atomic_write(path, lambda temporary: save_file(tensors, temporary, metadata={"format": "pt"}))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error) or type(error).__name__).splitlines()[0]
