@@ -1,0 +1,1 @@
+"""Run folders: train an experiment into one, and take its ensemble and predictions out of it."""

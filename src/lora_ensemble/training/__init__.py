@@ -1,0 +1,1 @@
+"""Training on transformers' Trainer, and prediction: what a run is made of."""

@@ -1,0 +1,69 @@
+"""The batches of a training run, on their device, as each pass of an ensemble wants them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lora_ensemble.contracts import Batch, LoadedBackbone, Split
+from lora_ensemble.engine.ensemble import Ensemble
+from lora_ensemble.randomness import generator
+from lora_ensemble.training.loading import LABELS, MemberBatches, batches, opened
+from lora_ensemble.training.options import Training
+
+
+class TrainingBatches:
+    """A training split, shuffled by (seed, epoch) for all members, by (seed, member, epoch) for each, or not at all;
+    prepared by the backbone and augmented on the device, by (seed, step). Process `rank` of `world` gets its share."""
+
+    def __init__(
+        self,
+        split: Split,
+        backbone: LoadedBackbone,
+        ensemble: Ensemble,
+        training: Training,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        self.split, self.backbone, self.seed, self.rank = split, backbone, seed, rank
+        self.shared = training.data_order != "independent"
+        self.trained = ensemble.trained_members()
+        self.members = range(ensemble.first_member, ensemble.first_member + len(self.trained))
+        order = None if self.shared else self.members
+        shuffled = training.data_order != "fixed"
+        self.sampler = MemberBatches(len(split), training.batch_size, seed, order, rank, world, shuffled)
+        self.loader = batches(split, backbone.collate, self.sampler, training.workers)
+
+    def prepared(self, batch: dict[str, Any], device: torch.device, step: int, micro_batch: int) -> Batch:
+        """A batch of the loader as inputs of the model with "labels", augmented. Raises the DataError that making the
+        batch met."""
+        moved = {name: values.to(device, non_blocking=True) for name, values in opened(batch).items()}
+        labels = moved.pop(LABELS)
+        inputs = self.backbone.prepare(moved)
+        if self.split.augment is not None:
+            inputs = self._augmented(inputs, device, step, micro_batch)
+        return {**inputs, LABELS: labels}
+
+    def _augmented(self, inputs: Batch, device: torch.device, step: int, micro_batch: int) -> Batch:
+        assert self.split.augment is not None
+        when = (step, micro_batch, self.rank)
+        if self.shared:
+            return self.split.augment(inputs, generator(self.seed, "augment", "all", *when, device=device))
+        parts = [
+            self.split.augment(
+                {name: values.chunk(len(self.members))[i] for name, values in inputs.items()},
+                generator(self.seed, "augment", member, *when, device=device),
+            )
+            for i, member in enumerate(self.members)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in inputs}
+
+    def rows_of(self, batch: Batch, members: range) -> Batch:
+        """The rows that a pass over some of the trained members sees: all of them where the members share a batch."""
+        if self.shared or members == self.trained:
+            return batch
+        rows = len(batch[LABELS]) // len(self.trained)
+        part = slice((members.start - self.trained.start) * rows, (members.stop - self.trained.start) * rows)
+        return {name: values[part] for name, values in batch.items()}

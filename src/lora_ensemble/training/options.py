@@ -1,0 +1,145 @@
+"""Training: everything about how an ensemble is trained, the same for every method and backbone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+NO_EFFECT = frozenset(
+    {"members_per_pass", "gradient_checkpointing", "checkpoint_seconds", "keep_checkpoints"}
+    | {"tensorboard", "workers", "device"}
+)
+"""Fields that change cost or convenience and no result: a run may be resumed with other values."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train. A step is one update of the optimiser; M members see `batch_size` examples each in it."""
+
+    epochs: int = 10
+    """Passes over the training split; used where `max_steps` is not given."""
+    max_steps: int | None = None
+    """Number of steps, whatever the number of epochs that makes."""
+    batch_size: int = 32
+    """Examples that each member sees in one forward pass, over all devices together."""
+    gradient_accumulation: int = 1
+    """Batches per step. The loss is the mean over them, so n batches of b rows equal one of n * b rows."""
+
+    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    """adam adds weight decay to the gradient (L2), adamw to the step."""
+    learning_rate: float = 1e-3
+    """Highest learning rate; the schedule multiplies it."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam and AdamW: decay of the running means of the gradient and of its square."""
+    momentum: float = 0.0
+    """SGD: momentum."""
+    nesterov: bool = False
+    """SGD: Nesterov's form of momentum."""
+    weight_decay: float = 0.0
+    """Weight decay of every trained parameter, biases included."""
+    gradient_clip: float | None = 1.0
+    """Largest norm of the gradient; none or 0 turns clipping off."""
+    clip: Literal["member", "joint"] = "member"
+    """Clip each member's gradient as if it were trained alone, or that of all members together."""
+
+    schedule: Literal["cosine", "linear", "constant", "cyclic-cosine", "step"] = "cosine"
+    """How the learning rate falls: to 0 along a cosine or a line, not at all, in cycles, or by a factor every epoch."""
+    warmup_steps: int = 0
+    """Steps in which the learning rate rises linearly from 0, before the schedule begins."""
+    cycles: int | None = None
+    """cyclic-cosine: number of cycles; one per member if none."""
+    first_cycle: float = 1.0
+    """cyclic-cosine: length of the first cycle in units of the others; above 1 it is a burn-in."""
+    min_lr_ratio: float = 1e-6
+    """cyclic-cosine: the learning rate at the end of a cycle, as a fraction of the highest."""
+    step_gamma: float = 0.85
+    """step: the factor of every epoch."""
+    first_step_epoch: int = 5
+    """step: epochs at the full learning rate before the factor is applied for the first time."""
+    schedule_steps: int | None = None
+    """cosine and linear: steps after which the learning rate would be 0, where training ends before."""
+
+    data_order: Literal["shared", "independent", "fixed"] = "shared"
+    """All members see the same batches, shuffled; or each has batches of its own, shuffled by seed and member; or all
+    members see the rows in the order of the data set, the same in every epoch."""
+    class_weights: Literal["uniform", "ins", "isns", "ens"] = "uniform"
+    """Weights of the classes by their number of training examples n: equal, 1/n, 1/sqrt(n), or effective number."""
+    ens_beta: float = 0.9991
+    """ens: beta of the effective number (1 - beta^n) / (1 - beta)."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of forward and backward; parameters and optimiser stay as they are."""
+    members_per_pass: int | None = None
+    """At most so many members in memory at once; all if none. Changes no number."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time, same numbers."""
+
+    save: Literal["end", "epoch", "steps"] = "end"
+    """Which checkpoints are kept beside the final weights: none, one per epoch, or one per `save_steps`."""
+    save_steps: int = 500
+    """steps: distance between kept checkpoints."""
+    keep_checkpoints: int | None = None
+    """Keep only the last so many checkpoints; all if none."""
+    checkpoint_seconds: float = 60.0
+    """A killed run loses at most about so much work: longest time between two checkpoints to resume from."""
+    tensorboard: bool = False
+    """Write TensorBoard events into the run folder."""
+    workers: int = 0
+    """Processes that read the data; 0 reads in the main process."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with the values, a line each, naming the field. Types are checked before."""
+        least = {
+            "epochs": 1,
+            "max_steps": 1,
+            "schedule_steps": 1,
+            "batch_size": 1,
+            "gradient_accumulation": 1,
+            "cycles": 1,
+            "first_step_epoch": 0,
+            "members_per_pass": 1,
+            "save_steps": 1,
+            "keep_checkpoints": 1,
+            "warmup_steps": 0,
+            "workers": 0,
+            "learning_rate": 0.0,
+            "weight_decay": 0.0,
+            "gradient_clip": 0.0,
+            "momentum": 0.0,
+            "checkpoint_seconds": 0.0,
+        }
+        found = []
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and not value >= low:
+                found.append(f"training.{name} = {value}: must be at least {low:g}")
+        inside = {"min_lr_ratio": self.min_lr_ratio, "ens_beta": self.ens_beta}
+        for i, beta in enumerate(self.betas):
+            inside[f"betas[{i}]"] = beta
+        found += [f"training.{n} = {v}: must be in [0, 1)" for n, v in inside.items() if not 0 <= v < 1]
+        found += [
+            f"training.{n} = {v}: must be above 0"
+            for n, v in (("first_cycle", self.first_cycle), ("step_gamma", self.step_gamma))
+            if not v > 0
+        ]
+        return found + self._conflicts()
+
+    def _conflicts(self) -> list[str]:
+        found = []
+        if self.max_steps is not None and self.warmup_steps >= self.max_steps > 0:
+            found.append(
+                f"training.warmup_steps = {self.warmup_steps}: must be below training.max_steps = {self.max_steps}"
+            )
+        if self.cycles is not None and self.schedule != "cyclic-cosine":
+            found.append(
+                f"training.cycles = {self.cycles}: only schedule 'cyclic-cosine' has cycles, not {self.schedule!r}"
+            )
+        if self.schedule_steps is not None and self.schedule not in ("cosine", "linear"):
+            found.append(f"training.schedule_steps: only 'cosine' and 'linear' have it, not {self.schedule!r}")
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            found.append("training.nesterov: needs optimizer 'sgd' and a momentum above 0")
+        if self.momentum and self.optimizer != "sgd":
+            found.append(f"training.momentum = {self.momentum}: only optimizer 'sgd' has it, not {self.optimizer!r}")
+        return found
