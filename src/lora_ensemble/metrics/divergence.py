@@ -13,9 +13,9 @@ BETTER = {"divergence": None}
 def score(log_probs_MBC: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
     """Nats, 0 for equal members, unbounded; NaN for one member, which has no pairs.
 
-    Symmetrised, (KL(p|q) + KL(q|p)) / 2 for each pair and sample; the mean over pairs and samples does not depend
-    on the size of a batch. All pairs at once: their mean equals the sum over classes of the sample covariance,
-    over members, of p and log p.
+    Symmetrised, (KL(p|q) + KL(q|p)) / 2 for each pair and sample; the mean over pairs and samples does not
+    depend on the size of a batch. All pairs at once: their mean equals the sum over classes of the sample
+    covariance, over members, of p and log p.
     """
     members = log_probs_MBC.shape[0]
     centred_MBC = log_probs_MBC - log_probs_MBC.mean(0)

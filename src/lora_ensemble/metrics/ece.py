@@ -17,11 +17,11 @@ def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Te
     """
     confidence_B, predicted_B = probs_BC.to(counts_RB).max(-1)
     gap_B = (predicted_B == labels_B).to(counts_RB) - confidence_B
+    gaps_RB = counts_RB * gap_B
     values = {}
     for bins in (10, 15):
-        gap_BK = gap_B.new_zeros(len(gap_B), bins)
-        gap_BK[range(len(gap_B)), bin_of(confidence_B, bins)] = gap_B
-        values[f"ece_{bins}"] = (counts_RB @ gap_BK).abs().sum(1) / counts_RB.sum(1)
+        gaps_RK = counts_RB.new_zeros(len(counts_RB), bins).index_add(1, bin_of(confidence_B, bins), gaps_RB)
+        values[f"ece_{bins}"] = gaps_RK.abs().sum(1) / counts_RB.sum(1)
     return values
 
 

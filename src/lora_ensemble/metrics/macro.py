@@ -13,18 +13,15 @@ BETTER = {"f1_macro": "higher", "precision_macro": "higher", "recall_macro": "hi
 def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
     """0 .. 1. A ratio with denominator 0 counts as 0. The mean is over the classes that occur among labels or
     predictions, as in scikit-learn; in a resample, those that occur there."""
-    from torch.nn.functional import one_hot
-
-    num_classes = probs_BC.shape[1]
+    zeros_RC = counts_RB.new_zeros(len(counts_RB), probs_BC.shape[1])
     predicted_B = probs_BC.argmax(-1)
-    label_BC = one_hot(labels_B, num_classes).to(counts_RB)
-    guess_BC = one_hot(predicted_B, num_classes).to(counts_RB)
-    hits_RC = counts_RB @ (label_BC * guess_BC)
-    labels_RC, guesses_RC = counts_RB @ label_BC, counts_RB @ guess_BC
-    occurs_RC = (labels_RC + guesses_RC) > 0
+    labels_RC = zeros_RC.index_add(1, labels_B, counts_RB)
+    guesses_RC = zeros_RC.index_add(1, predicted_B, counts_RB)
+    hits_RC = zeros_RC.index_add(1, labels_B, counts_RB * (predicted_B == labels_B))
+    classes_R = ((labels_RC + guesses_RC) > 0).sum(1)
 
     def mean_ratio(numerator_RC: Tensor, denominator_RC: Tensor) -> Tensor:
-        return (numerator_RC / denominator_RC.clamp(min=1)).sum(1) / occurs_RC.sum(1)
+        return (numerator_RC / denominator_RC.clamp(min=1)).sum(1) / classes_R
 
     return {
         "f1_macro": mean_ratio(2 * hits_RC, labels_RC + guesses_RC),

@@ -1,0 +1,69 @@
+"""Temperature scaling, fitted on validation predictions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lora_ensemble.errors import DataError
+from lora_ensemble.predictions import Predictions
+
+RANGE = (0.01, 100.0)
+"""Temperatures that are considered. A validation split without an error pulls to the lower end."""
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Divides logits by a temperature: above 1 makes predictions less confident. Call it with predictions."""
+
+    temperatures: tuple[float, ...]
+    """One for all members, or one for each."""
+
+    def __post_init__(self) -> None:
+        if not self.temperatures or not all(t > 0 for t in self.temperatures):
+            raise DataError(f"temperatures are {self.temperatures}, expected positive numbers")
+
+    def __call__(self, p: Predictions) -> Predictions:
+        """Calibrated predictions. Raises DataError for another number of members than it was fitted on."""
+        if len(self.temperatures) not in (1, p.num_members):
+            raise DataError(f"there are {len(self.temperatures)} temperatures for {p.num_members} members")
+        temperature_M = torch.tensor(self.temperatures)
+        return Predictions(p.logits_MBC / temperature_M[:, None, None], p.labels_B, p.ids, p.meta)
+
+
+def fit_temperature(validation: Predictions, *, per_member: bool = False) -> Temperature:
+    """The temperature that minimises the negative log-likelihood of validation labels (Guo et al. 2017, section 4.2).
+
+    One temperature for all members, chosen for the ensemble's mean of probabilities (each member may stay off, if
+    the pool is calibrated: Rahaman and Thiery 2021); or, per member, each one chosen for that member alone.
+    Never fit on the split that is reported. Raises DataError for predictions without labels, or that say they are
+    of the test split (`meta["split"] == "test"`).
+    """
+    labels_B = validation.labels_B
+    if labels_B is None:
+        raise DataError("a temperature is fitted to labels, and these predictions have none")
+    if validation.meta.get("split") == "test":
+        raise DataError("these are predictions of the test split: fit the temperature on validation predictions")
+    groups = validation.logits_MBC.split(1) if per_member else [validation.logits_MBC]
+    return Temperature(tuple(_minimiser(logits_MBC.double(), labels_B) for logits_MBC in groups))
+
+
+def _minimiser(logits_MBC: Tensor, labels_B: Tensor) -> float:
+    """Over log T: a coarse grid, as a pool may have several minima, then Brent's method around the best point."""
+    from scipy.optimize import minimize_scalar
+
+    label_logits_MB = logits_MBC.gather(2, labels_B.expand(len(logits_MBC), -1)[..., None]).squeeze(2)
+
+    def nll(log_t: float) -> float:
+        """Up to ln M, of the mean over members of the label's probability."""
+        log_probs_MB = label_logits_MB / math.exp(log_t) - (logits_MBC / math.exp(log_t)).logsumexp(2)
+        return -float(log_probs_MB.logsumexp(0).mean())
+
+    grid = torch.linspace(math.log(RANGE[0]), math.log(RANGE[1]), 9).tolist()
+    values = [nll(log_t) for log_t in grid]
+    k = values.index(min(values))
+    bounds = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
+    return math.exp(minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
