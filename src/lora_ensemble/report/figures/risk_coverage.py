@@ -1,0 +1,47 @@
+"""Risk-coverage curves: the error rate of those predictions that are kept, as uncertain ones are withheld."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lora_ensemble.report.style import colours, house_style, one_axes, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@house_style
+def risk_coverage_curves(
+    coverage_K: ArrayLike,
+    risk_SK: Mapping[str, ArrayLike],
+    *,
+    labels: Mapping[str, str] | None = None,
+    colour: Mapping[str, str] | None = None,
+) -> Figure:
+    """A line per method, its mean over seeds; a band from the lowest to the highest seed where there are several.
+
+    coverage_K: shares of the samples that are kept, 0 .. 1. risk_SK: by method, the error rates 0 .. 1 for each seed.
+    labels: text in the legend, by method.
+    """
+    coverage_K = 100 * np.asarray(coverage_K, float)
+    colour = colour or colours(list(risk_SK))
+    figure, axes = one_axes(4.6, 3.1, left=0.55, top=0.12)
+    for method, values in risk_SK.items():
+        risk = 100 * np.atleast_2d(np.asarray(values, float))
+        axes.plot(
+            coverage_K, risk.mean(0), color=colour[method], label=shortened((labels or {}).get(method, method), 60)
+        )
+        if len(risk) > 1:
+            axes.fill_between(coverage_K, risk.min(0), risk.max(0), color=colour[method], alpha=0.12, linewidth=0)
+    axes.set(xlim=(0, 100), xlabel="predictions kept, most confident first", ylabel="wrong among the kept")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g} %")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:g} %")
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    axes.legend(loc="upper left")
+    return figure

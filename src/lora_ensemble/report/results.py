@@ -1,0 +1,178 @@
+"""Results: what a report is made of, without models and without predictions; one JSON file.
+
+results.json, in the order of its keys; null stands for a number that is not defined:
+
+    format, version    "lora-ensemble-results", 1
+    title, summary     text: the heading of the report, and what it shows in a sentence or two
+    about              {text: text or number}: facts that a reader needs, such as the data set and the number of samples
+    runs               a list with an entry for each run, in the order in which methods are shown
+      method, seed     its method's name (runs of one name are seeds of one method), and its seed or null
+      about            how it was scored: members, samples, pooling, resamples, seed of the resamples
+      scores           {name: value}, the names of `evaluate`
+      intervals        {name: [low, high]}: 95 % bootstrap intervals; may be empty
+      per_member       {name: [value, ...]}: the scores of each member alone
+      cost             {name: number}, see `COSTS`; may be empty
+      curves           the fields of `curves.Curves`, whose docstrings say what they hold
+      uncertain, wrong lists of examples, the fields of `examples.Example`; may be empty
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lora_ensemble._files import atomic_write_text
+from lora_ensemble.analysis import Scores, Table, table
+from lora_ensemble.analysis.comparison import COLUMNS
+from lora_ensemble.errors import DataError, FileFormatError, UnknownNameError, UserError
+from lora_ensemble.fields import from_plain, to_plain
+from lora_ensemble.report.curves import Curves
+from lora_ensemble.report.examples import Example
+
+FORMAT = "lora-ensemble-results"
+VERSION = 1
+
+COSTS = {
+    "train_seconds": "training time",
+    "predict_seconds_per_example": "prediction time per example",
+    "parameters_trained": "trained parameters",
+    "parameters_total": "parameters in memory",
+    "peak_memory_bytes": "peak memory in training",
+}
+"""What a cost record may hold, and how a report names it."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """One trained ensemble on one split."""
+
+    method: str
+    """Runs of one method differ in their seed."""
+    scores: Scores
+    curves: Curves
+    seed: int | None = None
+    cost: Mapping[str, float] = field(default_factory=dict)
+    """What it cost; names of `COSTS`."""
+    uncertain: tuple[Example, ...] = ()
+    """The most uncertain predictions."""
+    wrong: tuple[Example, ...] = ()
+    """The wrong predictions of highest confidence."""
+
+    def __post_init__(self) -> None:
+        for name in self.cost:
+            if name not in COSTS:
+                raise UnknownNameError("cost", name, COSTS)
+
+    @property
+    def members(self) -> int:
+        """Number of members M."""
+        return int(self.scores.about["members"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        examples = {name: [to_plain(e) for e in getattr(self, name)] for name in ("uncertain", "wrong")}
+        head = {"method": self.method, "seed": self.seed, **json.loads(self.scores.to_json())}
+        return {**head, "cost": dict(self.cost), "curves": _finite(to_plain(self.curves)), **examples}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunResult:
+        """The inverse of `to_dict`."""
+        return cls(
+            method=data["method"],
+            scores=Scores.from_json(json.dumps(data)),
+            curves=from_plain(Curves, data["curves"], "curves"),
+            seed=data["seed"],
+            cost=data["cost"],
+            uncertain=tuple(from_plain(Example, e, "example") for e in data["uncertain"]),
+            wrong=tuple(from_plain(Example, e, "example") for e in data["wrong"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Runs of one or several methods, side by side."""
+
+    title: str
+    runs: tuple[RunResult, ...]
+    """At least one. Methods are shown in the order in which they come first here."""
+    summary: str = ""
+    """What the results show, in a sentence or two."""
+    about: Mapping[str, str | int | float] = field(default_factory=dict)
+    """Facts that a reader needs, by name, such as the data set."""
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise DataError("there are no runs to report on")
+        for method, runs in self.methods.items():
+            members = sorted({run.members for run in runs})
+            if len(members) > 1:
+                raise DataError(f"runs of method {method!r} have {members} members: give them different names")
+
+    @property
+    def methods(self) -> dict[str, list[RunResult]]:
+        """The runs of each method."""
+        grouped: dict[str, list[RunResult]] = {}
+        for run in self.runs:
+            grouped.setdefault(run.method, []).append(run)
+        return grouped
+
+    @property
+    def repeated(self) -> bool:
+        """Whether a method has more than one run."""
+        return len(self.runs) > len(self.methods)
+
+    def table(self, columns: tuple[str, ...] | None = None) -> Table:
+        """Mean and standard deviation over runs, a row per method; has `to_markdown` and `to_latex`.
+
+        columns: scores to show; default those of `COLUMNS` that occur, for every OOD set.
+        """
+        if columns is None:
+            found = dict.fromkeys(name for run in self.runs for name in run.scores)
+            columns = tuple(name for plain in COLUMNS for name in found if name.partition("[")[0] == plain)
+        return table({method: [run.scores for run in runs] for method, runs in self.methods.items()}, columns)
+
+    def save(self, path: str | Path) -> None:
+        """Write results.json, atomically, with a line per run."""
+        head = {"format": FORMAT, "version": VERSION, "title": self.title, "summary": self.summary}
+        lines = [f" {json.dumps(k)}: {_dumps(v)}" for k, v in {**head, "about": dict(self.about)}.items()]
+        runs = ",\n  ".join(_dumps(run.to_dict()) for run in self.runs)
+        atomic_write_text(path, "{\n" + ",\n".join([*lines, f' "runs": [\n  {runs}\n ]']) + "\n}\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Results:
+        """Read what `save` wrote. Raises DataError for a missing file, FileFormatError for one truncated, foreign or
+        of another version."""
+        if not Path(path).is_file():
+            raise DataError(f"there is no results file {path}")
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise FileFormatError(f"{path} is truncated or not JSON: {error}") from error
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise FileFormatError(f"{path} is JSON, but not of results ({FORMAT})")
+        if data.get("version") != VERSION:
+            raise FileFormatError(f"{path} has version {data.get('version')}, this library reads {VERSION}")
+        try:
+            runs = tuple(RunResult.from_dict(run) for run in data["runs"])
+            return cls(data["title"], runs, data["summary"], data["about"])
+        except KeyError as error:
+            raise FileFormatError(f"{path} is not a complete results file: {error} is missing") from error
+        except (UserError, TypeError, AttributeError) as error:
+            raise FileFormatError(f"{path} holds no usable results: {error}") from error
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """With null in place of NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

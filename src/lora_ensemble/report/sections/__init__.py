@@ -1,0 +1,23 @@
+"""The sections of a report, one file each: `section(results)` is a `html.Section`, or None with nothing to show."""
+
+from __future__ import annotations
+
+from lora_ensemble.report.html import Section
+from lora_ensemble.report.results import Results
+from lora_ensemble.report.sections import (
+    cost,
+    examples,
+    members,
+    reliability,
+    risk_coverage,
+    scores,
+    uncertainty,
+)
+
+ORDER = (scores, reliability, uncertainty, risk_coverage, cost, members, examples)
+
+
+def sections(results: Results) -> list[Section]:
+    """All sections that these results have something for."""
+    made = [part.section(results) for part in ORDER]
+    return [section for section in made if section is not None]

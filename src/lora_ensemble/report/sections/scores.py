@@ -1,0 +1,56 @@
+"""Scores of all methods as a table."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+from lora_ensemble.analysis import Table
+from lora_ensemble.analysis.rendering import number
+from lora_ensemble.report.html import Section, chip, folded, table
+from lora_ensemble.report.results import Results, RunResult
+from lora_ensemble.report.style import colours
+from lora_ensemble.report.words import label
+
+DIGITS = 3
+
+
+def section(results: Results) -> Section:
+    """Mean ± standard deviation over seeds; with one run of each method, its 95 % interval over samples."""
+    compared = results.table()
+    header, _, bold = compared._cells(DIGITS)
+    header = [header[0], *(label(name, compared.directions[name]) for name in compared.columns)]
+    colour = colours(list(results.methods))
+    rows = [
+        [chip(method, colour[method]), *(_cell(compared, runs, method, name) for name in compared.columns)]
+        for method, runs in results.methods.items()
+    ]
+    texts = {"markdown": compared.to_markdown(DIGITS), "LaTeX": compared.to_latex(DIGITS)}
+    copies = "".join(folded(f"As {name}", f"<pre>{escape(text)}</pre>") for name, text in texts.items())
+    return Section("Scores", _reading(results, bool(bold)), table(header, rows, bold=bold) + copies)
+
+
+def _cell(compared: Table, runs: list[RunResult], method: str, name: str) -> str:
+    value = number(compared.mean[method][name], compared.std[method][name], digits=DIGITS)
+    low, high = runs[0].scores.intervals.get(name, (math.nan, math.nan))
+    if len(runs) > 1 or math.isnan(low):
+        return value
+    return f"{value}<small>{low:.{DIGITS}f} to {high:.{DIGITS}f}</small>"
+
+
+def _reading(results: Results, bold: bool) -> str:
+    sentences = ["Arrows say whether higher or lower is better" + "; the best value of a column is bold" * bold + "."]
+    if results.repeated:
+        sentences.append(f"Mean ± standard deviation over runs ({_numbers(results)}).")
+    if any(len(runs) == 1 and runs[0].scores.intervals for runs in results.methods.values()):
+        sentences.append(
+            "Below a value is its 95 % interval: how far it would move with other test samples of the same kind."
+        )
+    return " ".join(sentences)
+
+
+def _numbers(results: Results) -> str:
+    numbers = {method: len(runs) for method, runs in results.methods.items()}
+    if len(set(numbers.values())) == 1:
+        return f"{next(iter(numbers.values()))} seeds of each method"
+    return ", ".join(f"{number} of {method}" for method, number in numbers.items())

@@ -1,0 +1,40 @@
+"""How a report writes scores and quantities for a reader."""
+
+from __future__ import annotations
+
+_SCORES = {
+    "nll": "NLL",
+    "brier": "Brier score",
+    "ece_10": "ECE, 10 bins",
+    "ece_15": "ECE, 15 bins",
+    "f1_macro": "macro F1",
+    "precision_macro": "macro precision",
+    "recall_macro": "macro recall",
+    "aurc": "AURC",
+}
+_WORDS = {"auroc": "AUROC,", "aupr": "AUPR,", "fpr95": "FPR at 95 %,", "msp": "largest probability"}
+_ARROWS = {"higher": "\u00a0↑", "lower": "\u00a0↓", None: ""}
+
+
+def label(score: str, better: str | None = None) -> str:
+    """The name of a score for a table's head; "auroc_entropy[letters]" becomes "AUROC, entropy, letters ↑"."""
+    plain, _, ood = score.partition("[")
+    words = _SCORES.get(plain) or " ".join(_WORDS.get(word, word) for word in plain.split("_"))
+    return words + (f", {ood.removesuffix(']')}" if ood else "") + _ARROWS[better]
+
+
+def quantity(cost: str, value: float) -> str:
+    """A cost with its unit: 0.00123 seconds are "1.23 ms", 1.2e6 parameters "1.2 M"."""
+    if "seconds" in cost:
+        return _scaled(value, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")))
+    if "bytes" in cost:
+        return _scaled(value, ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB")))
+    return _scaled(value, ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, "")))
+
+
+def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
+    """In the largest unit of which it has at least one, with three digits; whole numbers stay whole."""
+    size, unit = next(((size, unit) for size, unit in units if abs(value) >= size), units[-1])
+    scaled = value / size
+    digits = max(0, 2 - len(f"{abs(scaled):.0f}") + 1) if scaled % 1 else 0
+    return f"{scaled:,.{digits}f} {unit}".strip()
