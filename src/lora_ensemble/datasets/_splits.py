@@ -1,0 +1,32 @@
+"""Splits that follow from the names and labels of the examples, whatever the order in which a source has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lora_ensemble.datasets.digits import stratified_order
+
+if TYPE_CHECKING:
+    import numpy as np
+
+VALIDATION = 0.1
+"""Share of the published training split that is held out for validation."""
+
+
+def carve(
+    groups_N: Sequence[str], labels_N: np.ndarray, shares: Mapping[str, float], seed: int
+) -> dict[str, np.ndarray]:
+    """Row numbers of each split, rising: whole groups, stratified by label, drawn from `seed`.
+
+    groups_N: examples of one group (the images of one lesion, copies of one image) are never in two splits. A group
+    has the smallest of its labels. shares: of the groups, summing to 1.
+    """
+    import numpy as np
+
+    names_G, group_N = np.unique(np.asarray(groups_N), return_inverse=True)
+    label_G = np.full(len(names_G), np.iinfo(np.int64).max)
+    np.minimum.at(label_G, group_N, labels_N)
+    ends = np.round(np.cumsum(list(shares.values()))[:-1] * len(names_G)).astype(int)
+    parts = np.split(stratified_order(label_G, seed), ends)
+    return {split: np.flatnonzero(np.isin(group_N, part)) for split, part in zip(shares, parts, strict=True)}
