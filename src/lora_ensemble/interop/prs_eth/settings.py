@@ -1,0 +1,175 @@
+"""From settings of prs-eth/LoRA-Ensemble to experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lora_ensemble.backbones.torchvision_vit import TorchvisionVit
+from lora_ensemble.contracts import Dataset, Method
+from lora_ensemble.errors import ConfigurationError
+from lora_ensemble.experiment import Experiment, Training
+from lora_ensemble.interop.prs_eth.command_line import DATASETS, Request, request
+from lora_ensemble.interop.prs_eth.table import Settings
+from lora_ensemble.interop.torchvision import ARCHITECTURES
+from lora_ensemble.methods.deep import Deep
+from lora_ensemble.methods.lora import Lora
+from lora_ensemble.methods.mc_dropout import McDropout
+from lora_ensemble.methods.single import Single
+from lora_ensemble.methods.single_lora import SingleLora
+from lora_ensemble.methods.snapshot import Snapshot
+
+_INIT = {"gaussian": "gaussian", "kaiming": "kaiming", "xavier_uniform": "xavier"}
+_SCHEDULE = {"cyclic_cosine": "cyclic-cosine", "epoch_step": "step"}
+
+
+def experiment_from_settings(
+    name_or_path: str | Path, model_name: str, members: int, *, as_published: bool = False
+) -> Experiment:
+    """The experiment of the published command line `main.py SETTINGS MODEL_NAME MEMBERS`.
+
+    name_or_path: one of the 248 settings names, study/name, or a JSON file of that form. model_name: LoRA_Former,
+    Deep_Ensemble or MCDropout. By default the experiment does what the settings mean; as_published: what the published
+    code makes of them, where that can be expressed. `interop.prs_eth.differences` says in words where the two differ.
+
+    Raises UserError for settings or a model that do not exist, or that stand in two studies; ConfigurationError for
+    keys and values without meaning.
+    """
+    return experiment(request(name_or_path, model_name, members, as_published=as_published))
+
+
+def experiment(asked: Request) -> Experiment:
+    """The experiment of a checked command line."""
+    values, settings = asked.settings.values, asked.settings
+    if asked.arch not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ConfigurationError([f"settings {settings.name}: there is no {asked.arch}; there are {known}"])
+    made = Experiment(
+        backbone=TorchvisionVit(
+            arch=asked.arch,  # type: ignore[arg-type]
+            weights="IMAGENET1K_SWAG_LINEAR_V1" if asked.arch == "vit_h_14" else "IMAGENET1K_V1",
+            normalisation="none" if asked.as_published else "imagenet",
+        ),
+        method=_method(asked),
+        dataset=_dataset(settings),
+        training=_training(asked),
+        seed=int(values["training.random_seed"]),
+        name=f"{settings.short_name} {asked.model_name} {asked.members}" + " as published" * asked.as_published,
+    )
+    made.check()
+    return made
+
+
+def _dataset(settings: Settings) -> Dataset:
+    kind, classes, _ = DATASETS[settings.values["data.data_set"]]
+    if settings.get("data.num_classes", classes) != classes:
+        given = settings.values["data.num_classes"]
+        raise ConfigurationError(
+            [f"settings {settings.name}: data.num_classes = {given}, {settings.values['data.data_set']} has {classes}"]
+        )
+    augmentation = settings.values["training.training_augmentation"]
+    return kind(protocol="published", augmentation=tuple(a for a in ("flip", "rotate") if a in augmentation))
+
+
+def _method(asked: Request) -> Method:
+    settings, members = asked.settings, asked.members
+    if asked.model_name == "LoRA_Former":
+        _needed(settings, "LoRA.weight_init", "LoRA_Former")
+        lora: dict[str, Any] = {"r": int(_needed(settings, "LoRA.rank", "LoRA_Former")), "members": members}
+        lora |= _initialisation(settings, "LoRA", "weight_init", "init_a", "init")
+        lora |= _initialisation(settings, "model", "head_init", "head_init", "head")
+        return SingleLora(**lora) if members == 1 else Lora(**lora)
+    if asked.model_name == "MCDropout":
+        _no_head_init(asked)
+        p = float(_needed(settings, "MCDropout.p_drop", "MCDropout"))
+        return McDropout(members=members, p=p, heads="member")
+    if asked.snapshot:
+        _no_head_init(asked)
+        return Snapshot(members=members)
+    deep = _noise(asked) | _initialisation(settings, "model", "head_init", "head_init", "head")
+    return Single(**deep) if members == 1 else Deep(members=members, **deep)
+
+
+def _initialisation(settings: Settings, section: str, key: str, field: str, prefix: str) -> dict[str, Any]:
+    """The fields of a method that say how a tensor is drawn; none where the settings leave it open."""
+    kind = settings.get(f"{section}.{key}")
+    if kind is None:
+        return {}
+    why = f"{section}.{key} = {kind!r}"
+    parameter = {"gaussian": ("gaussian_std", "std"), "xavier_uniform": ("xavier_gain", "gain")}.get(kind)
+    own = {f"{prefix}_{parameter[1]}": float(_needed(settings, f"{section}.{parameter[0]}", why))} if parameter else {}
+    return {field: _INIT[kind], **own}
+
+
+def _noise(asked: Request) -> dict[str, Any]:
+    """Noise on the last `max_perturb_layer` blocks; as published, on the last of all but so many."""
+    scale, last = asked.settings.get("model.perturb_scale", 0), asked.settings.get("model.max_perturb_layer")
+    layers = ARCHITECTURES[asked.arch].layers
+    if asked.as_published and last != 0:
+        last = layers - (layers if last is None else last)
+    if scale == 0 or (last is not None and last <= 0):
+        return {}
+    return {"noise_scale": float(scale), "noise_blocks": None if last is None else int(last)}
+
+
+def _no_head_init(asked: Request) -> None:
+    if kind := asked.settings.get("model.head_init"):
+        raise ConfigurationError(
+            [f"settings {asked.settings.name}: model.head_init = {kind!r} is for LoRA_Former and Deep_Ensemble here"]
+        )
+
+
+def _training(asked: Request) -> Training:
+    v, get = asked.settings.values, asked.settings.get
+    published, sgd = asked.as_published, v["training.optimizer"] == "SGD"
+    # The published loss is the mean over the members that are trained, ours their sum: so many times its gradient.
+    times = asked.trained_members if published else 1
+    return Training(
+        epochs=int(v["training.max_epochs"]),
+        max_steps=int(asked.published_steps if published else v["training.max_steps"]),
+        batch_size=int(v["training.training_batch_size"]),
+        learning_rate=float(v["training.learning_rate"]) / (times if sgd else 1),
+        betas=tuple(get("training.Adam_betas", (0.9, 0.999))),
+        momentum=float(get("training.SGD_momentum", 0)) if sgd else 0.0,
+        nesterov=bool(get("training.SGD_nesterov", False)) if sgd else False,
+        weight_decay=float(v["training.weight_decay"]) * times,
+        gradient_clip=float(v["training.gradient_clip"]) * times,
+        optimizer="adam" if published and not sgd else v["training.optimizer"].lower(),
+        clip="joint" if published else "member",
+        warmup_steps=int(get("training.steps_lr_warmup", 0)),
+        class_weights=v["training.class_weights"].lower(),
+        ens_beta=float(get("training.ENS_beta", 0.9991)),
+        precision="fp16" if get("training.use_amp") else "fp32",
+        members_per_pass=get("LoRA.chunk_size") if asked.model_name == "LoRA_Former" else None,
+        data_order="fixed" if published and not v["data.shuffle"] else "shared",
+        **_schedule(asked),
+    )
+
+
+def _schedule(asked: Request) -> dict[str, Any]:
+    v, get = asked.settings.values, asked.settings.get
+    name = v["training.lr_schedule"]
+    if asked.snapshot and asked.model_name != "Deep_Ensemble":
+        raise ConfigurationError(
+            [f"settings {asked.settings.name}: snapshots are for Deep_Ensemble, not {asked.model_name}"]
+        )
+    if asked.snapshot != (name == "cyclic_cosine"):
+        both = "training.mode = 'snapshot' and training.lr_schedule = 'cyclic_cosine' need each other"
+        raise ConfigurationError([f"settings {asked.settings.name}: {both}"])
+    fields: dict[str, Any] = {"schedule": _SCHEDULE.get(name, name)}
+    if asked.as_published and name in ("cosine", "linear") and asked.published_steps < v["training.max_steps"]:
+        fields["schedule_steps"] = int(v["training.max_steps"])
+    if asked.snapshot:
+        fields |= {"cycles": asked.members, "min_lr_ratio": float(get("training.cyclic_cosine_min_lr") or 1e-6)}
+        if (first := get("training.burn_in_epochs", 0)) and asked.members > 1:
+            fields["first_cycle"] = first * (asked.members - 1) / (v["training.max_epochs"] - first)
+    if name == "epoch_step":
+        fields |= {"first_step_epoch": int(_needed(asked.settings, "training.first_epoch_step", name))}
+        fields |= {"step_gamma": float(_needed(asked.settings, "training.epoch_step_gamma", name))}
+    return fields
+
+
+def _needed(settings: Settings, key: str, why: str) -> Any:
+    if key not in settings.values:
+        raise ConfigurationError([f"settings {settings.name}: {key} is missing, which {why} needs"])
+    return settings.values[key]
