@@ -1,0 +1,56 @@
+"""Copy a run's ensemble, a standard adapter folder per member, to where others can load it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from lora_ensemble.arguments import parse
+from lora_ensemble.errors import UserError
+
+
+@dataclass(frozen=True)
+class Options:
+    run: Positional[Path]
+    """Run folder."""
+    output: Path | None = None
+    """Folder to make. Default: <run folder>-ensemble."""
+
+
+def main(args: Sequence[str]) -> None:
+    options = parse(Options, args, "export", __doc__)
+
+    from lora_ensemble.folders import new_folder
+    from lora_ensemble.runs.folder import ENSEMBLE
+    from lora_ensemble.runs.run import Run
+
+    run = Run(options.run)
+    run.cost  # noqa: B018  raises for an unfinished run
+    output = options.output or options.run.with_name(f"{options.run.name}-{ENSEMBLE}")
+    if output.exists():
+        raise UserError(f"{output} exists; give another folder with --output")
+    with new_folder(output) as partial:
+        shutil.copytree(run.folder / ENSEMBLE, partial, dirs_exist_ok=True)
+    print(output)
+    print(how_to_load(output), file=sys.stderr)
+
+
+def how_to_load(folder: Path) -> str:
+    """Lines of Python that load an exported ensemble, and one of its members with PEFT."""
+    from lora_ensemble.engine.saving import MANIFEST
+
+    members = json.loads((folder / MANIFEST).read_text())["member_folders"]
+    lines = ["from lora_ensemble import Ensemble", f'ensemble = Ensemble.from_pretrained("{folder}")']
+    if members and (folder / members[0] / "adapter_config.json").is_file():
+        lines += [
+            "",
+            "from peft import PeftModel",
+            f'member = PeftModel.from_pretrained(model, "{folder / members[0]}")  # model: the plain backbone',
+        ]
+    return "\n".join(lines)
