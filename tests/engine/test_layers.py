@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from lora_ensemble.engine.layers import (
+    AddLowRank,
     MemberCopies,
     MemberHead,
     MemberLayer,
@@ -213,3 +214,17 @@ def test_rows_that_are_not_the_batch_are_an_error() -> None:
         pytest.raises(ConfigurationError, match=r"an input \(4, 6, 6\), whose first axis is not 6 rows"),
     ):
         layer(torch.randn(4, 6, 6))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_the_derivative_of_the_low_rank_update_is_the_numerical_one(scale: float) -> None:
+    torch.manual_seed(0)
+    shapes = ((4, 3, 5), (2, 6, 7), (2, 2, 7), (2, 5, 2))  # y (m*B, T, out), x (m, N, in), A (m, R, in), B (m, out, R)
+    y, x, A, B = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+
+    def added(y: Tensor, x: Tensor, A: Tensor, B: Tensor) -> Tensor:
+        return AddLowRank.apply(y * 1, x, A, B, scale)  # a fresh y, as a base layer gives it
+
+    assert torch.autograd.gradcheck(added, (y, x, A, B))
+    expected = y + scale * (x @ A.mT @ B.mT).view_as(y)
+    torch.testing.assert_close(added(y, x, A, B), expected)
