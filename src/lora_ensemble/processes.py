@@ -1,4 +1,4 @@
-"""Independent tasks in a few processes of one thread each: with small networks faster than many threads in one."""
+"""Independent tasks in a few processes of few threads each: with small networks faster than many threads in one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Say = Callable[[Any], None]
 
 
 def in_processes(
-    function: Callable[[Any, Say], Any], tasks: Sequence[Any], workers: int
+    function: Callable[[Any, Say], Any], tasks: Sequence[Any], workers: int, threads: int = 1
 ) -> Iterator[tuple[int, bool, Any]]:
-    """Call `function(task, say)` for every task, in `workers` processes; yields (number of the task, done, value) as
-    things happen: done is False for what a task says, True for what it returns.
+    """Call `function(task, say)` for every task, in `workers` processes of `threads` threads; yields (number of the
+    task, done, value) as things happen: done is False for what a task says, True for what it returns.
 
     An exception of a task is raised here, after its traceback; the other processes end with this one. Function, tasks
     and values must survive pickling.
@@ -33,7 +33,7 @@ def in_processes(
         context.Process(target=_work, args=(function, waiting, news), daemon=True)
         for _ in range(min(workers, len(tasks)))
     ]
-    with _one_thread():
+    with _computing_with(threads):
         for process in crew:
             process.start()
     try:
@@ -50,10 +50,10 @@ def in_processes(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes that are started inside the block compute with one thread."""
+def _computing_with(threads: int) -> Iterator[None]:
+    """Processes that are started inside the block compute with so many threads."""
     before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
         yield
     finally:

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lora_ensemble import registry
-from lora_ensemble.errors import ConfigurationError, RunFolderError
+from lora_ensemble.data_names import datasets_named
+from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.experiment import Experiment
-from lora_ensemble.processes import Say, in_processes
+from lora_ensemble.runs.comparing import RUNS, News, Task, compare
 
 if TYPE_CHECKING:
     from lora_ensemble.report import Results, RunResult
 
 METHODS = ("single", "single-lora", "mc-dropout", "snapshot", "deep", "lora")
 OOD = "letters"
-RUNS, RESULTS, REPORT = "runs", "results.json", "report.html"
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run: a method with a seed."""
-
-    method: str
-    experiment: Experiment
-    folder: Path
-
-
-@dataclass(frozen=True)
-class News:
-    """What a watcher is told of a task: it is at step `step` of `steps`, or has its result."""
-
-    task: Task
-    step: int = 0
-    steps: int = 0
-    result: RunResult | None = None
 
 
 def tasks(folder: Path, seeds: int, members: int | None = None, epochs: int | None = None) -> list[Task]:
@@ -52,8 +34,8 @@ def tasks(folder: Path, seeds: int, members: int | None = None, epochs: int | No
     for seed in range(seeds):
         for method in METHODS:
             experiment = _changed(registry.recipe(f"digits-{method}"), seed, members, epochs)
-            experiment.check()
-            planned.append(Task(method, experiment, folder / RUNS / f"{experiment.name}-seed{seed}"))
+            where = folder / RUNS / f"{experiment.name}-seed{seed}"
+            planned.append(Task(method, experiment, where, datasets_named(OOD)))
     return planned
 
 
@@ -67,55 +49,15 @@ def _changed(experiment: Experiment, seed: int, members: int | None, epochs: int
 
 
 def run(folder: Path, planned: Sequence[Task], workers: int | None = None) -> Iterator[News]:
-    """Train, predict and score the tasks, several at a time; finished ones are kept, interrupted ones resumed. Writes
-    results.json and report.html in the end.
-
-    workers: number of processes; one for each core, up to four, if None. Raises RunFolderError, before anything is
-    yielded, for a folder that holds something else than a quickstart, or runs of other settings.
-    """
-    if workers is not None and workers < 1:
-        raise ConfigurationError([f"workers = {workers}: must be at least 1"])
-    _check(folder, planned)
-    return _run(folder, planned, workers or min(4, os.cpu_count() or 1))
-
-
-def _run(folder: Path, planned: Sequence[Task], workers: int) -> Iterator[News]:
-    from lora_ensemble.report import RunResult, write_report
-
-    # Of each seed the long ones first, so that no process waits for one in the end.
-    order = sorted(planned, key=lambda task: (task.experiment.seed, task.method not in ("deep", "lora")))
-    results: dict[Path, RunResult] = {}
-    for number, done, value in in_processes(one, order, workers):
-        task = order[number]
-        if done:
-            results[task.folder] = RunResult.from_dict(value)
-            yield News(task, result=results[task.folder])
-        else:
-            yield News(task, *value)
-    summed_up = _results([results[task.folder] for task in planned], planned)
-    summed_up.save(folder / RESULTS)
-    write_report(folder / REPORT, summed_up)
-
-
-def _check(folder: Path, planned: Sequence[Task]) -> None:
-    from lora_ensemble.runs.folder import claim, locked
-
-    present = {p.name for p in folder.glob("[!.]*")}
-    if others := sorted(present - {RUNS, RESULTS, REPORT}):
-        raise RunFolderError(f"{folder} is not a quickstart's: there is {others[0]!r}; give another with --output")
-    for task in planned:
-        if task.folder.is_dir():
-            with locked(task.folder):
-                claim(task.folder, task.experiment)
-
-
-def one(task: Task, say: Say) -> dict[str, Any]:
-    """A task's result, as JSON values. Says the step, and the number of steps."""
-    from lora_ensemble.runs.groups import result
-    from lora_ensemble.runs.run import train
-
-    finished = train(task.experiment, task.folder, on_progress=lambda p: say((p.step, p.total_steps)))
-    return result([finished], task.method, ood=OOD, examples=10).to_dict()
+    """Train, predict and score the tasks as `compare` does. workers: one process for each core, up to four, if None."""
+    return compare(
+        folder,
+        planned,
+        partial(_results, planned=planned),
+        min(4, os.cpu_count() or 1) if workers is None else workers,
+        threads=1,
+        first=lambda task: task.label in ("deep", "lora"),
+    )
 
 
 def _results(runs: Sequence[RunResult], planned: Sequence[Task]) -> Results:

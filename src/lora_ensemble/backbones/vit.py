@@ -28,10 +28,19 @@ class ViT(Backbone):
     weights: str | None = None
     """Local weights file, or a folder with model.safetensors, for a `timm/` architecture; unset: those of the hub."""
 
+    image_size: int | None = None
+    """Side of the images, in pixels, for a `timm/` architecture: position embeddings are interpolated, and the cost
+    falls or grows with the number of patches. Unset: the size of the pretrained model."""
+
     def problems(self) -> list[str]:
-        if self.weights is None or self.name.startswith("timm/"):
-            return []
-        return [f"backbone.weights = {self.weights!r}: is for timm/ names only; {self.name!r} brings its own"]
+        found = []
+        if self.weights is not None and not self.name.startswith("timm/"):
+            found.append(f"backbone.weights = {self.weights!r}: is for timm/ names only; {self.name!r} brings its own")
+        if self.image_size is not None and not self.name.startswith("timm/"):
+            found.append(f"backbone.image_size = {self.image_size}: is for timm/ names only, not {self.name!r}")
+        if self.image_size is not None and self.image_size < 1:
+            found.append(f"backbone.image_size = {self.image_size}: must be at least 1")
+        return found
 
     def load(self, num_classes: int) -> LoadedBackbone:
         """A head that already has `num_classes` outputs is kept; a method may draw it anew.
@@ -42,18 +51,19 @@ class ViT(Backbone):
         if problems := self.problems():
             raise UserError(problems[0])
         if self.name.startswith("timm/"):
-            model, inputs = self._timm(self.name.removeprefix("timm/"), num_classes)
+            model, inputs, own_head = self._timm(self.name.removeprefix("timm/"), num_classes)
         else:
-            model, inputs = self._transformers(num_classes)
+            model, inputs, own_head = self._transformers(num_classes)
         return LoadedBackbone(
             model=model,
             collate=inputs.collate,
             prepare=inputs.prepare,
             head=find_head(model),
+            own_head=own_head,
             source={"kind": "vit", "num_classes": num_classes, **asdict(self)},
         )
 
-    def _transformers(self, num_classes: int) -> tuple[nn.Module, ImageInputs]:
+    def _transformers(self, num_classes: int) -> tuple[nn.Module, ImageInputs, bool]:
         import torch
         from safetensors import SafetensorError
         from transformers import AutoModelForImageClassification
@@ -83,9 +93,9 @@ class ViT(Backbone):
             raise FileFormatError(
                 f"the weights of {self.name!r} do not fit its config.json: {wrong[0]}, {len(wrong)} in all"
             )
-        return model, transformers_inputs(self.name, model.config)
+        return model, transformers_inputs(self.name, model.config), not drawn
 
-    def _timm(self, architecture: str, num_classes: int) -> tuple[nn.Module, ImageInputs]:
+    def _timm(self, architecture: str, num_classes: int) -> tuple[nn.Module, ImageInputs, bool]:
         try:
             import timm
         except ImportError as error:
@@ -97,14 +107,21 @@ class ViT(Backbone):
             hint = f" Did you mean 'timm/{near[0]}'?" if near else ""
             raise UserError(f"timm has no architecture {architecture!r}.{hint} timm.list_models() names all.")
         local = {} if self.weights is None else {"file": str(_weights_file(self.weights)), "custom_load": False}
+        size = {} if self.image_size is None else {"img_size": self.image_size}
         try:
             model = timm.create_model(
-                architecture, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=local
+                architecture, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=local, **size
             )
+        except TypeError as error:
+            if self.image_size is None:
+                raise
+            wrong = f"backbone.image_size = {self.image_size}: {architecture!r} takes none ({first_sentence(error)})"
+            raise UserError(wrong) from None
         except Exception as error:
             where = self.weights or "the hub"
             raise FileFormatError(f"weights of {architecture!r} from {where}: {first_sentence(error)}") from error
-        return model, timm_inputs(model)
+        pretrained: Any = model.pretrained_cfg
+        return model, timm_inputs(model, self.image_size), pretrained.get("num_classes") == num_classes
 
 
 def transformers_inputs(name: str, config: Any) -> ImageInputs:
@@ -135,8 +152,8 @@ def transformers_inputs(name: str, config: Any) -> ImageInputs:
     )
 
 
-def timm_inputs(model: nn.Module) -> ImageInputs:
-    """What timm's data configuration of the model says."""
+def timm_inputs(model: nn.Module, side: int | None = None) -> ImageInputs:
+    """What timm's data configuration of the model says; side: of the images, in pixels, where it is another one."""
     import inspect
 
     from timm.data import resolve_model_data_config
@@ -145,7 +162,7 @@ def timm_inputs(model: nn.Module) -> ImageInputs:
 
     data = resolve_model_data_config(model)
     return ImageInputs(
-        size=data["input_size"][1:],
+        size=data["input_size"][1:] if side is None else (side, side),
         mean=data["mean"],
         std=data["std"],
         interpolation="bicubic" if data["interpolation"] == "bicubic" else "bilinear",

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lora_ensemble import registry
 from lora_ensemble.arguments import RunOptions, parse
+from lora_ensemble.data_names import datasets_named
 
 
 @dataclass(frozen=True)
 class Options(RunOptions):
     ood: str | None = None
-    """Name of an out-of-distribution data set."""
+    """Out-of-distribution data sets: NAME or NAME=FOLDER, several with commas."""
     split: str = "test"
     """The split that is scored."""
     output: Path = Path("report.html")
@@ -23,22 +24,28 @@ class Options(RunOptions):
     """Heading. Default: the names of what is compared."""
     concat: bool = False
     """Take all runs as one ensemble, their members side by side."""
+    epochs: bool = False
+    """Show how scores and uncertainties moved over the epochs. Needs runs with --training.save epoch."""
 
 
 def main(args: Sequence[str]) -> None:
     options = parse(Options, args, "report", __doc__)
-    if options.ood is not None:
-        registry.known("datasets", options.ood)
+    ood = datasets_named(options.ood)
 
     from lora_ensemble.report import Results, write_report
+    from lora_ensemble.runs.epochs import followed
     from lora_ensemble.runs.groups import by_experiment, ensembles, result
+    from lora_ensemble.runs.study import study_of_runs
 
     groups = by_experiment(options.runs)
     results = []
     for label, parts in ensembles(groups, options.concat):
         print(f"scoring {', '.join(str(run.folder) for run in parts)}", file=sys.stderr)
-        results.append(result(parts, label, options.split, options.ood, examples=10))
+        made = result(parts, label, options.split, ood, examples=10)
+        epochs = followed(parts, options.split, ood) if options.epochs else None
+        results.append(replace(made, epochs=epochs))
     about = {"data": f"{registry.name_of(parts[0].experiment.dataset)}, {options.split} split"}
     title = options.title or ", ".join(groups)
-    write_report(options.output, Results(title, tuple(results), about=about))
+    study = None if options.concat else study_of_runs(groups)
+    write_report(options.output, Results(title, tuple(results), about=about, study=study))
     print(options.output)

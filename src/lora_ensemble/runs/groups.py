@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_ensemble import registry
+from lora_ensemble.contracts import Dataset
 from lora_ensemble.errors import ConfigurationError
+from lora_ensemble.runs.member_parts import in_order, whole
+from lora_ensemble.runs.pooled_folds import opened
 from lora_ensemble.runs.run import Run
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def by_experiment(folders: Sequence[Path]) -> dict[str, list[Run]]:
-    """Finished runs by a label; runs of one label differ in nothing but the seed.
+    """Finished runs by a label; runs of one label differ in nothing but the seed. A cross-validation is one run.
 
     The label is the experiment's name, or its folder's. Where two different experiments have one name, the fields in
     which they differ are added. Raises RunFolderError for a folder without a finished run, ConfigurationError for a
@@ -28,7 +30,7 @@ def by_experiment(folders: Sequence[Path]) -> dict[str, list[Run]]:
     settings: list[dict[str, Any]] = []
     groups: list[list[Run]] = []
     for folder in folders:
-        run = Run(folder)
+        run = opened(folder)
         run.classes  # noqa: B018  raises for an unfinished run, before anything is computed
         values = {k: v for k, v in run.experiment.determining().items() if k != "seed"}
         if values not in settings:
@@ -39,28 +41,31 @@ def by_experiment(folders: Sequence[Path]) -> dict[str, list[Run]]:
 
 
 def ensembles(groups: dict[str, list[Run]], concat: bool) -> list[tuple[str, list[Run]]]:
-    """What is scored: each run under its group's label, or all runs together as one ensemble."""
+    """What is scored: each run under its group's label, or all runs together as one ensemble.
+
+    Raises ConfigurationError for runs together that hold the same member."""
     if concat:
-        return [(" + ".join(groups), [run for runs in groups.values() for run in runs])]
+        runs = in_order([run for runs in groups.values() for run in runs])
+        parts_of_one = all(whole(run) == whole(runs[0]) for run in runs)
+        return [(_name(runs[0]) if parts_of_one else " + ".join(groups), runs)]
     return [(label, [run]) for label, runs in groups.items() for run in runs]
 
 
-def joined(runs: Sequence[Run], split: str = "test", dataset: str | None = None) -> Predictions:
-    """The members of all runs as one ensemble, on a split of their data set or of another, by its name."""
+def joined(runs: Sequence[Run], split: str = "test", dataset: Dataset | None = None) -> Predictions:
+    """The members of all runs as one ensemble, on a split of their data set or of another."""
     from lora_ensemble.predictions import Predictions
 
-    other = None if dataset is None else registry.config_class("datasets", dataset)()
-    return Predictions.concat([run.predict(split, other) for run in runs])
+    return Predictions.concat([run.predict(split, dataset) for run in runs])
 
 
 def result(
-    runs: Sequence[Run], label: str, split: str = "test", ood: str | None = None, examples: int = 0
+    runs: Sequence[Run], label: str, split: str = "test", ood: Mapping[str, Dataset] | None = None, examples: int = 0
 ) -> RunResult:
-    """Scores, curves and cost of one ensemble, which may be spread over several runs. ood: name of a data set."""
+    """Scores, curves and cost of one ensemble, which may be spread over several runs. ood: data sets by their label."""
     from lora_ensemble.report import summarise
 
     p = joined(runs, split)
-    outside = {} if ood is None else {ood: joined(runs, "test", ood)}
+    outside = {name: joined(runs, "test", dataset) for name, dataset in (ood or {}).items()}
     seeds = {run.experiment.seed for run in runs}
     seed = seeds.pop() if len(seeds) == 1 else None
     return summarise(p, label, ood=outside, seed=seed, cost=_cost(runs, split), examples=examples)
@@ -76,8 +81,12 @@ def _cost(runs: Sequence[Run], split: str) -> dict[str, float]:
     }
 
 
+def _name(run: Run) -> str:
+    return run.experiment.name or run.folder.name
+
+
 def _labels(groups: Sequence[Sequence[Run]], settings: Sequence[dict[str, Any]]) -> list[str]:
-    names = [runs[0].experiment.name or runs[0].folder.name for runs in groups]
+    names = [_name(runs[0]) for runs in groups]
     labels = []
     for name, own in zip(names, settings, strict=True):
         others = [s for n, s in zip(names, settings, strict=True) if n == name and s is not own]

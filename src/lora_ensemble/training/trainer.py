@@ -21,6 +21,7 @@ from lora_ensemble.engine.losses import finite
 from lora_ensemble.engine.saving import read_tensors
 from lora_ensemble.errors import DivergedError
 from lora_ensemble.folders import PARTIAL, publish, readable_errors
+from lora_ensemble.training.attention import QuickBackward
 from lora_ensemble.training.checkpoints import WEIGHTS, checkpoints, describe, folder_name, rotate
 from lora_ensemble.training.data import TrainingBatches
 from lora_ensemble.training.divergence import DivergenceWatch
@@ -42,6 +43,8 @@ class EnsembleTrainer(Trainer):
         self.ensemble, self.data, self.plan, self.record = ensemble, data, plan, record
         self.watch = DivergenceWatch(data.members, plan.total_steps)
         self.micro_batch = 0
+        on_cpu = args.bf16 and args.device.type == "cpu"
+        self.attention = QuickBackward() if on_cpu else contextlib.nullcontext()
         self.seconds_before = 0.0
         self.started = time.monotonic()
         args._n_gpu = min(args._n_gpu, 1)  # never torch.nn.DataParallel
@@ -65,7 +68,7 @@ class EnsembleTrainer(Trainer):
         for members in passes:
             last = members is passes[-1]
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model=model):
-                with self.compute_loss_context_manager():
+                with self.compute_loss_context_manager(), self.attention:
                     output = model(members=members, shared=self.data.shared, **self.data.rows_of(batch, members))
                 loss = output.loss / self.current_gradient_accumulation_steps
                 self.accelerator.backward(loss)
