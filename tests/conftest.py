@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 REAL_DATA = Path(os.environ.get("LORA_ENSEMBLE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+os.environ["LORA_ENSEMBLE_CACHE"] = "off"  # nothing is left in the user's folders; tests of the cache have their own
 REQUIRED = os.environ.get("LORA_ENSEMBLE_REQUIRE_DATA") == "1"
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lora_ensemble import registry
+from tiny_language_models import save_model
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -40,6 +41,7 @@ def names(tmp_path, monkeypatch) -> dict:
     for name in ("one", "two", "three"):
         config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"])
         get_peft_model(tiny(), config).save_pretrained(f"adapters/{name}")
+    save_model(Path("mistralai/Mistral-7B-v0.1"), "mistral")
     x, y = torch.randn(4, 3, 16, 16), torch.randint(10, (4,))
     return {"batches": [(x, y)] * 2, "x": x, "y": y}
 
@@ -66,7 +68,8 @@ def test_the_python_of_a_page_runs(page, names):
 def test_every_command_that_a_page_names_exists():
     named = set()
     for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
-        named |= set(re.findall(r"^\s*(?:for .* do )?lora-ensemble ([a-z]+)", page.read_text(encoding="utf-8"), re.M))
+        text = page.read_text(encoding="utf-8")
+        named |= set(re.findall(r"^\s*(?:for .* do )?lora-ensemble ([a-z][a-z-]*)", text, re.M))
     assert {"quickstart", "train", "evaluate"} <= named <= set(registry.names("commands"))
 
 

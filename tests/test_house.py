@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "lora_ensemble"
 
 BASE = {
-    "_checks", "_files", "contracts", "errors", "folders", "interop.peft", "interop.torchvision", "predictions",
-    "randomness", "registry",
+    "_checks", "_files", "audio.cache", "audio.decoding", "audio.filterbanks", "audio.masking", "contracts", "errors",
+    "folders", "interop.peft", "interop.torchvision", "predictions", "randomness", "registry",
 }  # fmt: skip
 """With the package `engine`, what methods, backbones and data sets may build on; it builds on itself alone."""
 
@@ -23,7 +23,7 @@ PLUGINS = {"methods", "backbones", "datasets", "metrics"}
 TOP = {"cli", "commands", "quickstart", "quickstart_summary", "__main__"}
 
 HEAVY = {
-    "datasets", "matplotlib", "peft", "pandas", "scipy", "sklearn", "soundfile", "timm", "torch", "torchvision",
+    "datasets", "matplotlib", "peft", "pandas", "scipy", "sklearn", "soundfile", "soxr", "timm", "torch", "torchvision",
     "transformers",
 }  # fmt: skip
 """Packages whose import takes long."""

@@ -10,7 +10,7 @@ from lora_ensemble import registry
 from lora_ensemble.arguments import PROGRAM
 from lora_ensemble.errors import UserError
 
-ROAD = ("quickstart", "list", "train", "predict", "evaluate", "report", "export")
+ROAD = ("quickstart", "list", "train", "cross-validate", "predict", "evaluate", "report", "export")
 """Commands in the order in which they are used; others that are found in `commands/` follow."""
 
 
@@ -48,7 +48,7 @@ def overview() -> str:
     """What `lora-ensemble --help` prints."""
     found = registry.names("commands")
     ordered = [name for name in ROAD if name in found] + [name for name in found if name not in ROAD]
-    lines = [f"  {name:<12}{registry.description('commands', name)}" for name in ordered]
+    lines = [f"  {name:<16}{registry.description('commands', name)}" for name in ordered]
     return "\n".join(
         [
             f"usage: {PROGRAM} COMMAND ...",

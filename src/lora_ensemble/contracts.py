@@ -14,12 +14,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from lora_ensemble.engine.ensemble import Ensemble
     from lora_ensemble.training.options import Training
@@ -36,7 +36,8 @@ class Split:
     """One split of a data set, raw: examples are what a backbone's `collate` understands.
 
     `modality` says which: "image" {"image": uint8 (H, W) or (H, W, 3)}, "audio" {"audio": float32 (samples,), 16 kHz},
-    "text" {"text": str}, "choices" {"question": str, "choices": list[str]}.
+    "text" {"text": str}, "choices" {"question": str, "choices": list[str]} and, to be shown before it with their
+    answers, "shots": a list of such questions with {"answer": int}.
     """
 
     examples: Sequence[Example]
@@ -76,6 +77,11 @@ class Dataset(_Component, ABC):
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that exist; an OOD set has "test" alone."""
 
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """Numbers of the folds of its cross-validation; where there are any, its field `fold` says which is "test"."""
+        return ()
+
     @abstractmethod
     def load(self, split: str) -> Split:
         """One split. Raises DataError for data that is missing or unreadable, UnknownNameError for a split."""
@@ -93,10 +99,26 @@ class LoadedBackbone:
     """Collated tensors, on the model's device, to the model's inputs: resizing and normalisation in batch."""
     head: str | None
     """Path of the classification head within `model`; None: every member shares the model's output layer."""
+    own_head: bool = False
+    """Whether the head is a pretrained one; otherwise it was drawn anew."""
     targets: tuple[str, ...] = ()
     """Paths of the attention projections (q, k, v, output); empty: found by `surgery.attention_projections`."""
+    also_trained: tuple[str, ...] = ()
+    """Modules or parameters that a method which freezes the model is to train nevertheless, one for all members."""
     source: dict[str, Any] = field(default_factory=dict)
     """What it was loaded from, for the manifest (JSON)."""
+    collate_labelled: Callable[[Sequence[Example], np.ndarray], Batch] | None = None
+    """In place of `collate` in training, where the inputs depend on the labels, class indices (B,). Its batch has
+    "labels": (B,) classes, or (B, T) tokens with -100 where nothing is learned."""
+    lengths: Callable[[Sequence[Example]], Sequence[int]] | None = None
+    """How long the inputs of each example are, where like lengths in a batch save work. Raises DataError for examples
+    that are too long."""
+    other_classes: tuple[str, ...] = ()
+    """Names of what the model's logits have beyond the classes of the data set; never a label."""
+    by_token: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Where predictions are kept of every token that `collate_labelled` gives a label: logits (M, B, T, V) and labels
+    (B, T) to logits (M, N, C) of those N tokens, row by row. Class 0 is the token itself; `other_classes` names the
+    others."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +127,10 @@ class Backbone(_Component, ABC):
 
     modality: ClassVar[str] = "image"
     """Which examples it understands; see Split."""
+
+    def fitted(self, split: Split) -> Self:
+        """This configuration, with what it takes from the training split (a mean, a scale) filled in."""
+        return self
 
     @abstractmethod
     def load(self, num_classes: int) -> LoadedBackbone:

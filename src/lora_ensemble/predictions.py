@@ -121,19 +121,33 @@ class Predictions:
         """Mean over members of p, p log p of that mean, and mean over members of p log p; each (B, C) float64."""
         mean_BC = torch.zeros(self.logits_MBC.shape[1:], dtype=torch.float64)
         plogp_BC = torch.zeros_like(mean_BC)
-        for logits_BC in self.logits_MBC:  # one member at a time, which bounds the memory
-            probs_BC = torch.softmax(logits_BC.double(), -1)
+        # One member at a time, which bounds the memory.
+        for probs_BC, terms_BC in vars(self).get("_terms_M") or map(_terms, self.logits_MBC):
             mean_BC += probs_BC
-            plogp_BC += torch.special.xlogy(probs_BC, probs_BC)
+            plogp_BC += terms_BC
         mean_BC /= self.num_members
         return mean_BC, torch.special.xlogy(mean_BC, mean_BC), plogp_BC / self.num_members
+
+    @cached_property
+    def _terms_M(self) -> list[tuple[Tensor, Tensor]]:
+        return [_terms(logits_BC) for logits_BC in self.logits_MBC]
 
     # Selecting and joining ----------------------------------------------------------------------------------
 
     def members(self, index: Index) -> Predictions:
         """The same samples with some of the members. Raises DataError for a position that does not exist."""
         chosen = positions_of(index, self.num_members, "member")
-        return Predictions(self.logits_MBC[chosen], self.labels_B, self.ids, self.meta)
+        part = Predictions(self.logits_MBC[chosen], self.labels_B, self.ids, self.meta)
+        if "_terms_M" in vars(self):
+            vars(part)["_terms_M"] = [self._terms_M[m] for m in chosen.tolist()]
+        return part
+
+    def for_subsets(self) -> Predictions:
+        """The same predictions, for many calls of `members`: each member's probabilities are computed once for all of
+        them, and kept (16 bytes a logit)."""
+        same = Predictions(self.logits_MBC, self.labels_B, self.ids, self.meta)
+        same._terms_M  # noqa: B018
+        return same
 
     def rows(self, index: Index) -> Predictions:
         """The same members on some of the samples. Raises DataError for a position that does not exist."""
@@ -156,8 +170,31 @@ class Predictions:
         labels_B = next((part.labels_B for part in aligned if part.labels_B is not None), None)
         for k, part in enumerate(aligned):
             _check_same_labels(part, labels_B, k)
-        meta = {key: v for key, v in first.meta.items() if all(part.meta.get(key) == v for part in aligned)}
-        return Predictions(torch.cat([part.logits_MBC for part in aligned]), labels_B, first.ids, meta)
+        return Predictions(torch.cat([part.logits_MBC for part in aligned]), labels_B, first.ids, _agreed(aligned))
+
+    @staticmethod
+    def concat_rows(parts: Sequence[Predictions]) -> Predictions:
+        """One set of the samples of all parts, in their order: the test folds of a cross-validation.
+
+        Member m of the result is member m of each part. Of `meta`, what all parts agree on is kept. Raises DataError
+        for no parts; for members or classes that differ; for ids or labels that only some parts have; for an id that
+        several parts have.
+        """
+        if not parts:
+            raise DataError("there are no predictions to concatenate")
+        first = parts[0]
+        for k, part in enumerate(parts):
+            _check_same_classes(part, first, k)
+            if part.num_members != first.num_members:
+                raise DataError(f"part {k} has {part.num_members} members, part 0 has {first.num_members}")
+        for what, values in (("ids", [part.ids for part in parts]), ("labels", [part.labels_B for part in parts])):
+            without = [k for k, value in enumerate(values) if value is None]
+            if 0 < len(without) < len(parts):
+                raise DataError(f"part {without[0]} has no {what}, but others have")
+        ids = [name for part in parts for name in part.ids or ()]
+        labels = [part.labels_B for part in parts if part.labels_B is not None]
+        logits_MBC = torch.cat([part.logits_MBC for part in parts], dim=1)
+        return Predictions(logits_MBC, torch.cat(labels) if labels else None, ids or None, _agreed(parts))
 
     # On disk ------------------------------------------------------------------------------------------------
 
@@ -205,13 +242,15 @@ class Predictions:
             raise FileFormatError(f"{path} holds no usable predictions: {error}") from error
 
 
+def _terms(logits_BC: Tensor) -> tuple[Tensor, Tensor]:
+    """p and p log p, float64."""
+    probs_BC = torch.softmax(logits_BC.double(), -1)
+    return probs_BC, torch.special.xlogy(probs_BC, probs_BC)
+
+
 def _aligned(part: Predictions, first: Predictions, k: int) -> Predictions:
     """`part` (number k) with its rows in the order of `first`."""
-    if part.num_classes != first.num_classes:
-        raise DataError(f"part {k} has {part.num_classes} classes, part 0 has {first.num_classes}")
-    for a, b in zip(first.meta.get("classes") or (), part.meta.get("classes") or (), strict=False):
-        if a != b:
-            raise DataError(f"part {k} has class {b!r} where part 0 has {a!r}")
+    _check_same_classes(part, first, k)
     if part.ids is None and first.ids is None:
         if len(part) != len(first):
             raise DataError(f"part {k} has {len(part)} rows, part 0 has {len(first)}")
@@ -229,6 +268,19 @@ def _aligned(part: Predictions, first: Predictions, k: int) -> Predictions:
         foreign = next(name for name in part.ids if name not in set(first.ids))
         raise DataError(f"id {foreign!r} of part {k} is not in part 0")
     return part.rows([where[name] for name in first.ids])
+
+
+def _check_same_classes(part: Predictions, first: Predictions, k: int) -> None:
+    if part.num_classes != first.num_classes:
+        raise DataError(f"part {k} has {part.num_classes} classes, part 0 has {first.num_classes}")
+    for a, b in zip(first.meta.get("classes") or (), part.meta.get("classes") or (), strict=False):
+        if a != b:
+            raise DataError(f"part {k} has class {b!r} where part 0 has {a!r}")
+
+
+def _agreed(parts: Sequence[Predictions]) -> dict[str, Any]:
+    """Of `meta`, what all parts agree on."""
+    return {key: v for key, v in parts[0].meta.items() if all(part.meta.get(key) == v for part in parts)}
 
 
 def _check_same_labels(part: Predictions, labels_B: Tensor | None, k: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ def _detection(runs: Sequence[RunResult]) -> str:
         (method, name): statistics.fmean(_values(runs, method, score))
         for method in dict.fromkeys(run.method for run in runs)
         for score, name in _DETECTORS.items()
+        if not math.isnan(_values(runs, method, score)[0])  # one network has no mutual information
     }
     method, name = max(means, key=lambda key: means[key])
     return (

@@ -42,6 +42,18 @@ def test_default_sizes(members: int, sizes: tuple[int, ...]) -> None:
     assert members_curve(predictions(members, rows=5), subsets=2).sizes == sizes
 
 
+def test_uncertainties_and_detection_by_number_of_members() -> None:
+    p, ood = predictions(), predictions(rows=30)
+    curve = members_curve(p, ["total", "epistemic", "auroc_entropy[noise]"], sizes=[1, 3], ood={"noise": ood})
+    for size, k in ((1, 0), (3, 1)):
+        chosen = list(itertools.combinations(range(5), size))
+        alone = [evaluate(p.members(c), ood.members(c), intervals=False) for c in chosen]
+        for name in ("total", "epistemic", "auroc_entropy"):
+            shown = f"{name}[noise]" if name == "auroc_entropy" else name
+            assert curve.mean[shown][k] == pytest.approx(sum(s[name] for s in alone) / len(alone))
+    assert curve.mean["epistemic"][0] == 0
+
+
 def test_what_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="unknown score 'acc'"):
         members_curve(predictions(), ["acc"])

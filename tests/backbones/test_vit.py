@@ -126,3 +126,26 @@ def test_real_timm_weights_and_their_data_configuration(data_dir):
         torch.testing.assert_close(features, plain.forward_features(inputs["x"]))
     assert backbone.head == "head"
     assert backbone.model(**inputs).shape == (1, 4)
+
+
+def test_another_image_size_is_for_timm_and_for_networks_that_take_one(saved, tmp_path):
+    with pytest.raises(UserError, match="image_size = 32: is for timm/ names only"):
+        ViT(str(saved), image_size=32).load(5)
+    assert ViT("timm/vit_tiny_patch16_224", image_size=0).problems() == ["backbone.image_size = 0: must be at least 1"]
+
+
+@pytest.mark.data
+def test_another_image_size_keeps_the_weights_and_interpolates_the_positions(data_dir):
+    folder = str(data_dir / "weights" / "vit_tiny_patch16_224")
+    native, small = (ViT("timm/vit_tiny_patch16_224", folder, image_size=size).load(4) for size in (None, 64))
+    inputs = small.prepare(small.collate(IMAGES[:1]))
+    assert inputs["x"].shape == (1, 3, 64, 64)
+    assert small.model(**inputs).shape == (1, 4)
+    assert small.model.pos_embed.shape == (1, 1 + 16, 192)
+    theirs = native.model.state_dict()
+    for name, values in small.model.state_dict().items():
+        if name != "pos_embed" and not name.startswith("head"):
+            torch.testing.assert_close(values, theirs[name])
+    assert small.source["image_size"] == 64
+    with pytest.raises(UserError, match="image_size = 64: 'resnet18' takes none"):
+        ViT("timm/resnet18", folder, image_size=64).load(4)

@@ -17,6 +17,13 @@ from lora_ensemble.contracts import Dataset, Split
 from lora_ensemble.errors import UnknownNameError
 
 NAMES = registry.names("datasets")
+LOCAL = {
+    "esc50": {"inside_fold": 4},
+    "esc10": {"data": "esc50"},
+    **{name: {"data": "llm_adapters_mcqa"} for name in ("arc-easy", "arc-challenge", "openbookqa")},
+}
+"""Folder of the local copy, where it is not the name of the data set, and fields for what is there."""
+
 EMBEDDED = [name for name in NAMES if getattr(registry.config_class("datasets", name), "embedded", False)]
 
 
@@ -25,10 +32,11 @@ def data(request) -> Dataset:
     kind = registry.config_class("datasets", request.param)
     if request.param in EMBEDDED:
         return kind()
-    folder = request.getfixturevalue("data_dir") / request.param.replace("-", "_")
+    fields = {"data": request.param.replace("-", "_"), **LOCAL.get(request.param, {})}
+    folder = request.getfixturevalue("data_dir") / fields["data"]
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
-    return kind(data=str(folder))
+    return kind(**{**fields, "data": str(folder)})
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +73,7 @@ def test_labels_are_class_indices(splits):
 
 def test_every_class_is_learnt_and_splits_agree_on_the_classes(splits):
     assert len({tuple(split.classes) for split in splits.values()}) == 1
-    if "train" in splits:
+    if "train" in splits and splits["train"].modality != "choices":  # there, a rare fifth choice may never be right
         assert set(splits["train"].labels) == set(range(len(splits["train"].classes)))
 
 

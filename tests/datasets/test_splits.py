@@ -34,6 +34,14 @@ def test_the_order_of_the_rows_does_not_matter(examples, seed, random):
         assert {groups[row] for row in rows} == {groups[order[row]] for row in shuffled[split]}
 
 
+@given(EXAMPLES, SEEDS)
+def test_every_label_of_a_group_is_learnt(examples, seed):
+    groups, labels = zip(*examples, strict=True)
+    of_group = {group: min(label for other, label in examples if other == group) for group in groups}
+    rows = carve(groups, np.array(labels), SHARES, seed)["train"]
+    assert {of_group[groups[row]] for row in rows} == set(of_group.values())
+
+
 def test_classes_keep_their_shares():
     labels = np.repeat([0, 1, 2], [600, 300, 100])
     splits = carve([f"{i:04d}" for i in range(1000)], labels, SHARES, seed=3)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lora_ensemble.engine.dropout import DropoutEnsemble, dropkey_attention
+from lora_ensemble.engine.dropkey import dropkey_attention
+from lora_ensemble.engine.dropout import DropoutEnsemble
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.errors import ConfigurationError, NoMatchError
 from tiny_models import CLASSES, TINY, PlainTransformer, lively
@@ -240,12 +241,49 @@ def test_saved_and_loaded(dropout: str, own: str | None, tmp_path: Path) -> None
     assert torch.equal(*logits)
 
 
+def test_attention_outside_transformers_drops_keys_too() -> None:
+    """timm's blocks: each pass is attention written out, over the keys that the same random numbers keep."""
+    p = 0.4
+    ensemble = make("timm-vit", members=1, p=p)
+    layer = next(m for m in ensemble.modules() if hasattr(m, "fused_attn"))
+    x = torch.randn(3, 5, layer.qkv.in_features)
+    q, k, v = layer.qkv(x).view(3, 5, 3, layer.num_heads, -1).permute(2, 0, 3, 1, 4)
+    torch.manual_seed(0)
+    kept = torch.rand(3, layer.num_heads, 5, 5) >= p
+    kept |= ~kept.any(-1, keepdim=True)  # where all would be dropped, they are kept
+    expected = layer.proj(slow(q, k, v, torch.zeros(kept.shape).masked_fill(~kept, float("-inf"))).flatten(2))
+    torch.manual_seed(0)
+    torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+    for name in ("timm-vit", "plain"):  # the plain one has a single head, without an axis of its own
+        inputs, _ = TINY[name].batch(ROWS)
+        logits = make(name, members=3, p=p)(**inputs).logits
+        assert (logits[0] != logits[1]).any(1).all()  # in evaluation mode, too
+
+
+def test_it_goes_through_checkpointing_and_training_outside_transformers() -> None:
+    inputs, labels = TINY["timm-vit"].batch(ROWS)
+    gradients = []
+    for checkpointed in (False, True):
+        ensemble = make("timm-vit", members=2).train()
+        if checkpointed:
+            ensemble.gradient_checkpointing_enable()
+        torch.manual_seed(0)
+        ensemble(**inputs, labels=labels).loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in ensemble.parameters() if p.grad is not None]))
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-4)
+
+
 def test_models_without_what_is_dropped() -> None:
-    with pytest.raises(
-        ConfigurationError, match="needs transformers' attention interface, which VisionTransformer lacks"
-    ):
-        make("timm-vit")
-    with pytest.raises(ConfigurationError, match="which PlainTransformer lacks; choose 'dropout'"):
-        make("plain")
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block, self.head = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Linear(8, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.block(x).mean(1))
+
+    written_out = DropoutEnsemble(Encoder(), 2, p=0.4)
+    with pytest.raises(ConfigurationError, match="does not call scaled_dot_product_attention; choose 'dropout'"):
+        written_out(x=torch.randn(ROWS, 5, 8))
     with pytest.raises(NoMatchError, match=r"no torch\.nn\.Dropout layer; use dropout = 'dropkey'"):
         make("llama", dropout="dropout")

@@ -157,7 +157,7 @@ def test_a_name_in_two_studies_is_refused_naming_both():
         (("CIFAR100_settings_LoRA1", "AST_Former", 2), "CIFAR100, so for LoRA_Former, Deep_Ensemble, MCDropout"),
         (("CIFAR100_settings_explicit1", "LoRA_Former", 2), "LoRA.weight_init is missing, which LoRA_Former needs"),
         (("CIFAR100_settings_explicit1", "MCDropout", 2), "MCDropout.p_drop is missing"),
-        (("ESC50_settings_LoRA1", "AST_Former", 2), "the backbone 'ast' and the data set 'esc50'"),
+        (("ESC50_settings_LoRA1", "LoRA_Former", 2), "ESC50, so for AST_Former, Explicit_AST, ASTMCDropout"),
     ],
 )
 def test_what_does_not_exist_or_fit_is_named(arguments, said):

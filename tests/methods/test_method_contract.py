@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ REFUSED = {("mc-dropout", "timm-vit"), ("mc-dropout", "plain")}
 """DropKey needs transformers' attention interface."""
 
 
+UNTRAINED = {"zero-shot"}
+"""Methods that train nothing: what they build is the pretrained model."""
+
+
 def config(method: str, **fields: Any) -> Method:
     """Three members, where a method has a choice."""
     cls = registry.config_class("methods", method)
@@ -32,7 +37,7 @@ def config(method: str, **fields: Any) -> Method:
 def backbone(name: str, seed: int = 0) -> LoadedBackbone:
     model = TINY[name].build(seed)
     source = {"library": None, "class": type(model).__name__}
-    return LoadedBackbone(model, collate=list, prepare=dict, head=TINY[name].head, source=source)
+    return LoadedBackbone(model, collate=list, prepare=dict, head=TINY[name].head, own_head=True, source=source)
 
 
 def build(method: str, name: str, seed: int = 0, **fields: Any) -> Ensemble:
@@ -65,23 +70,30 @@ def step(ensemble: Ensemble, name: str) -> None:
     optimizer.zero_grad()
 
 
+TRAINED = [method for method in METHODS if method not in UNTRAINED]
 EVERY = [(method, name) for method in METHODS for name in sorted(TINY)]
 each = pytest.mark.parametrize(("method", "name"), [pair for pair in EVERY if pair not in REFUSED])
+each_trained = pytest.mark.parametrize(
+    ("method", "name"), [pair for pair in EVERY if pair not in REFUSED and pair[0] in TRAINED]
+)
 once = pytest.mark.parametrize("method", METHODS)
+once_trained = pytest.mark.parametrize("method", TRAINED)
 
 
 @each
 def test_trains_saves_and_loads(method: str, name: str, tmp_path: Path) -> None:
     ensemble = build(method, name)
     assert ensemble.method == method
-    step(ensemble, name)
+    if method in TRAINED:
+        step(ensemble, name)
     expected = logits(finished(ensemble), name)
     shape = (CLASSES,) if TINY[name].head else (7, VOCABULARY)
     assert expected.shape == (ensemble.members, ROWS, *shape)
     assert torch.isfinite(expected).all()
 
     other = build(method, name, seed=1)
-    assert (logits(finished(other), name) - expected).abs().max() > 1e-4
+    changed = (logits(finished(other), name) - expected).abs().max()
+    assert changed > 1e-4 if method in TRAINED else changed == 0
     other.load_trainable_state({k: v.clone() for k, v in ensemble.trainable_state().items()})
     assert torch.equal(logits(other, name), expected)
 
@@ -92,7 +104,7 @@ def test_trains_saves_and_loads(method: str, name: str, tmp_path: Path) -> None:
     assert (loaded.method, loaded.members, loaded.source) == (method, ensemble.members, ensemble.source)
 
 
-@each
+@each_trained
 def test_every_trained_member_gets_its_gradient(method: str, name: str) -> None:
     ensemble = build(method, name).train()
     inputs, labels = TINY[name].batch(ROWS)
@@ -116,7 +128,7 @@ def test_every_trained_member_gets_its_gradient(method: str, name: str) -> None:
     )
 
 
-@once
+@once_trained
 def test_the_start_follows_from_the_seed(method: str) -> None:
     """Whatever was drawn before, and no other seed's."""
     torch.manual_seed(11)
@@ -158,7 +170,7 @@ def test_passes_change_no_number(method: str) -> None:
     torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
 
 
-@once
+@once_trained
 def test_gradient_checkpointing_changes_no_number(method: str) -> None:
     inputs, labels = TINY["vit"].batch(ROWS)
     gradients = []
@@ -171,6 +183,25 @@ def test_gradient_checkpointing_changes_no_number(method: str) -> None:
         gradients.append([p.grad for p in ensemble.parameters() if p.requires_grad])
     for plain, again in zip(*gradients, strict=True):
         torch.testing.assert_close(again, plain, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", sorted(UNTRAINED))
+@pytest.mark.parametrize("name", sorted(TINY))
+def test_what_trains_nothing_is_the_pretrained_model(method: str, name: str) -> None:
+    ensemble = build(method, name)
+    assert not any(p.requires_grad for p in ensemble.parameters())
+    with torch.no_grad():
+        output = TINY[name].build()(**TINY[name].batch(ROWS)[0])
+    expected = output if isinstance(output, Tensor) else output.logits
+    assert torch.equal(logits(ensemble.eval(), name)[0], expected)
+
+
+@pytest.mark.parametrize("method", sorted(UNTRAINED))
+def test_a_random_head_is_refused_where_it_would_stay_so(method: str) -> None:
+    loaded = replace(backbone("vit"), own_head=False)
+    with pytest.raises(ConfigurationError, match="the head 'classifier' of this backbone would be random") as raised:
+        config(method).build(loaded, seed=0)
+    assert "\n" not in str(raised.value)
 
 
 @once

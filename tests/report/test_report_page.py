@@ -48,7 +48,10 @@ class Page(HTMLParser):
             self.headings.append(data)
 
 
-EVERYTHING = ["Scores", "Calibration", "Uncertainty", "Selective prediction", "Cost", "Members", "Examples"]
+EVERYTHING = [
+    "Scores", "Calibration", "Uncertainty", "Out of distribution", "Selective prediction", "Cost", "Members",
+    "Examples",
+]  # fmt: skip
 
 
 def test_comparison_shows_every_part_and_number(compared, comparison):

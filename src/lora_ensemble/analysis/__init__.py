@@ -2,23 +2,34 @@
 
 from lora_ensemble.analysis.calibration import Temperature, fit_temperature
 from lora_ensemble.analysis.comparison import Table, table
+from lora_ensemble.analysis.epochs import EpochsCurve, epochs_curve, epochs_json, epochs_table
 from lora_ensemble.analysis.evaluation import evaluate
 from lora_ensemble.analysis.members_curve import MembersCurve, members_curve
 from lora_ensemble.analysis.reliability import Reliability, reliability
 from lora_ensemble.analysis.risk_coverage import RiskCoverage, risk_coverage
+from lora_ensemble.analysis.roc import Roc, roc
 from lora_ensemble.analysis.scores import Scores
+from lora_ensemble.analysis.study import Study, study_of
 
 __all__ = [
+    "EpochsCurve",
     "MembersCurve",
     "Reliability",
     "RiskCoverage",
+    "Roc",
     "Scores",
+    "Study",
     "Table",
     "Temperature",
+    "epochs_curve",
+    "epochs_json",
+    "epochs_table",
     "evaluate",
     "fit_temperature",
     "members_curve",
     "reliability",
     "risk_coverage",
+    "roc",
+    "study_of",
     "table",
 ]

@@ -55,12 +55,18 @@ def _minimiser(logits_MBC: Tensor, labels_B: Tensor) -> float:
     """Over log T: a coarse grid, as a pool may have several minima, then Brent's method around the best point."""
     from scipy.optimize import minimize_scalar
 
-    label_logits_MB = logits_MBC.gather(2, labels_B.expand(len(logits_MBC), -1)[..., None]).squeeze(2)
+    # Above the highest logit of each row, so that nothing overflows at any temperature.
+    shifted_MBC = logits_MBC - logits_MBC.amax(2, keepdim=True)
+    label_logits_MB = shifted_MBC.gather(2, labels_B.expand(len(shifted_MBC), -1)[..., None]).squeeze(2)
+    scaled_BC = torch.empty_like(shifted_MBC[0])
 
     def nll(log_t: float) -> float:
         """Up to ln M, of the mean over members of the label's probability."""
-        log_probs_MB = label_logits_MB / math.exp(log_t) - (logits_MBC / math.exp(log_t)).logsumexp(2)
-        return -float(log_probs_MB.logsumexp(0).mean())
+        log_probs = []
+        for logits_BC, label_logits_B in zip(shifted_MBC, label_logits_MB, strict=True):
+            torch.mul(logits_BC, math.exp(-log_t), out=scaled_BC)
+            log_probs.append(label_logits_B * math.exp(-log_t) - scaled_BC.exp_().sum(1).log())
+        return -float(torch.stack(log_probs).logsumexp(0).mean())
 
     grid = torch.linspace(math.log(RANGE[0]), math.log(RANGE[1]), 9).tolist()
     values = [nll(log_t) for log_t in grid]

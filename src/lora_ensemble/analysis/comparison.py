@@ -29,14 +29,16 @@ class Table:
     """The scores, in order."""
     directions: dict[str, str | None]
     """"higher" or "lower" where one is better."""
+    head: str = "method"
+    """What the rows are."""
 
     def to_markdown(self, digits: int = 3) -> str:
         """Methods are rows; the best value of a column is bold, with all that look the same at these digits."""
-        return markdown(*self._cells(digits))
+        return markdown(*self.cells(digits))
 
     def to_latex(self, digits: int = 3) -> str:
         """The same table as a LaTeX tabular (package booktabs)."""
-        return latex(*self._cells(digits))
+        return latex(*self.cells(digits))
 
     def to_json(self) -> str:
         """{method: {"runs": n, score: {"mean": m, "std": s}}}; null where a value is not defined."""
@@ -51,8 +53,9 @@ class Table:
         }
         return json.dumps(rows, indent=2)
 
-    def _cells(self, digits: int) -> tuple[list[str], list[list[str]], set[tuple[int, int]]]:
-        header = ["method"] + [arrow(name, self.directions[name]) for name in self.columns]
+    def cells(self, digits: int) -> tuple[list[str], list[list[str]], set[tuple[int, int]]]:
+        """The head, the rows, and the (row, column) of the best values, as texts."""
+        header = [self.head] + [arrow(name, self.directions[name]) for name in self.columns]
         rows = [
             [method, *(number(means[name], self.std[method][name], digits=digits) for name in self.columns)]
             for method, means in self.mean.items()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from lora_ensemble.analysis.scoring import applicable, compute
 from lora_ensemble.errors import ConfigurationError, UnknownNameError
@@ -28,19 +29,22 @@ class MembersCurve:
 
 def members_curve(
     p: Predictions,
-    scores: Sequence[str] = ("accuracy", "nll", "ece_15"),
+    scores: Sequence[str] = ("accuracy", "nll", "ece_15", "total", "aleatoric", "epistemic"),
     sizes: Sequence[int] | None = None,
     *,
+    ood: Mapping[str, Predictions] | None = None,
     subsets: int = 20,
     seed: int = 0,
     pooling: Pooling = "mean-of-probabilities",
 ) -> MembersCurve:
     """Scores of subsets of the members: for each size, all subsets or `subsets` random ones if there are more.
 
-    sizes: default 1, 2, 4, ... and M. Raises UnknownNameError for a score that these predictions
-    do not have, ConfigurationError for a size outside 1 .. M.
+    sizes: default 1, 2, 4, ... and M. ood: predictions of the same members on OOD sets by their names, for scores such
+    as `auroc_entropy[name]`. Raises UnknownNameError for a score that these predictions do not have,
+    ConfigurationError for a size outside 1 .. M.
     """
-    available = applicable(p)
+    sets = {f"[{name}]": part for name, part in (ood or {}).items()}
+    available = [*applicable(p), *(f"{name}{suffix}" for suffix, part in sets.items() for name in applicable(p, part))]
     for name in scores:
         if name not in available:
             raise UnknownNameError("score", name, available)
@@ -49,17 +53,40 @@ def members_curve(
     if problems := [f"sizes: {k} members of {M}, expected 1 to {M}" for k in sizes if not 1 <= k <= M]:
         raise ConfigurationError(problems)
     generator = torch.Generator().manual_seed(seed)
-    ones = torch.ones(1, len(p), dtype=torch.float64)
+    p, sets = p.for_subsets(), {suffix: part.for_subsets() for suffix, part in sets.items()}
     drawn = []
     for size in sizes:
         chosen = _subsets(M, size, subsets, generator)
-        parts = [compute(p.members(members), ones, pooling=pooling, names=scores) for members in chosen]
-        drawn.append({name: torch.stack([part[name][0] for part in parts]) for name in scores})
+        parts = [_scores(p, sets, members, scores, pooling) for members in chosen]
+        drawn.append({name: torch.stack([part[name] for part in parts]) for name in scores})
     return MembersCurve(
         sizes=sizes,
         mean={name: tuple(float(values[name].mean()) for values in drawn) for name in scores},
         std={name: tuple(float(values[name].std(correction=0)) for values in drawn) for name in scores},
     )
+
+
+def _scores(
+    p: Predictions, sets: Mapping[str, Predictions], members: Sequence[int], scores: Sequence[str], pooling: Pooling
+) -> dict[str, Tensor]:
+    """Of one subset of the members."""
+
+    def computed(suffix: str, other: Predictions | None) -> dict[str, Tensor]:
+        names = [
+            name.removesuffix(suffix) for name in scores if name.endswith(suffix) and ("[" in name) == bool(suffix)
+        ]
+        if not names:
+            return {}
+        samples = len(part) if other is None else len(part) + len(other)
+        ones = torch.ones(1, samples, dtype=torch.float64)
+        values = compute(part, ones, ood=other, pooling=pooling, names=names)
+        return {f"{name}{suffix}": values_R[0] for name, values_R in values.items()}
+
+    part = p.members(members)
+    values = computed("", None)
+    for suffix, other in sets.items():
+        values |= computed(suffix, other.members(members))
+    return values
 
 
 def _subsets(members: int, size: int, limit: int, generator: torch.Generator) -> list[tuple[int, ...]]:

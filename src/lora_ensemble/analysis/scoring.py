@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -63,9 +64,10 @@ def applicable(p: Predictions, ood: Predictions | None = None) -> dict[str, Modu
     }
 
 
-def wanted_by(metric: ModuleType) -> set[str]:
+@cache
+def wanted_by(metric: ModuleType) -> frozenset[str]:
     """Names of the tensors that a metric asks for."""
-    return set(inspect.signature(metric.score).parameters)
+    return frozenset(inspect.signature(metric.score).parameters)
 
 
 def metrics() -> list[ModuleType]:

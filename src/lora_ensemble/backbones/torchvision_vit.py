@@ -35,13 +35,15 @@ class TorchvisionVit(Backbone):
         """A head that already has `num_classes` outputs is kept; a method may draw it anew.
 
         Raises UserError for weights that cannot be had, FileFormatError for a file that does not fit."""
-        model = self._random(num_classes) if self.weights == "random" else vit(self.state(), num_classes)
+        state = {} if self.weights == "random" else self.state()
+        model = vit(state, num_classes) if state else self._random(num_classes)
         inputs = self.inputs(model.config.image_size)
         return LoadedBackbone(
             model=model,
             collate=inputs.collate,
             prepare=inputs.prepare,
             head="classifier",
+            own_head=len(state.get("heads.head.weight", ())) == num_classes,
             source={"kind": "torchvision-vit", "num_classes": num_classes, **asdict(self)},
         )
 

@@ -107,7 +107,7 @@ class ViT(Backbone):
             hint = f" Did you mean 'timm/{near[0]}'?" if near else ""
             raise UserError(f"timm has no architecture {architecture!r}.{hint} timm.list_models() names all.")
         local = {} if self.weights is None else {"file": str(_weights_file(self.weights)), "custom_load": False}
-        size = {} if self.image_size is None else {"img_size": self.image_size}
+        size: dict[str, Any] = {} if self.image_size is None else {"img_size": self.image_size}
         try:
             model = timm.create_model(
                 architecture, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=local, **size

@@ -64,7 +64,8 @@ def main(args: Sequence[str]) -> None:
 
 def _own(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The words that are for this command, and those that are for every recipe."""
-    rest, own = list(words), []
+    own: list[str] = []
+    rest = list(words)
     for flag in OWN:
         value, rest = taken(rest, flag)
         if value is not None:
@@ -108,6 +109,7 @@ def _varied(text: str | None) -> list[tuple[tuple[str, str], ...]]:
 
 def _results(runs: Sequence[RunResult], planned: Sequence[Task]) -> Results:
     from lora_ensemble.report import Results
+    from lora_ensemble.runs.study import study_of_experiments
 
     first = planned[0].experiment
     labels = list(dict.fromkeys(task.label for task in planned))
@@ -116,7 +118,8 @@ def _results(runs: Sequence[RunResult], planned: Sequence[Task]) -> Results:
         "backbone": registry.name_of(first.backbone),
         "seeds": ", ".join(str(seed) for seed in dict.fromkeys(task.experiment.seed for task in planned)),
     }
-    return Results(", ".join(labels), tuple(runs), about=about)
+    study = study_of_experiments({task.label: task.experiment for task in planned})
+    return Results(", ".join(labels), tuple(runs), about=about, study=study)
 
 
 def _table(folder: Path) -> str:

@@ -3,40 +3,39 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tyro.conf import Positional
-
-from lora_ensemble.arguments import parse
+from lora_ensemble.arguments import RunOptions, parse
 from lora_ensemble.errors import UserError
 
 
 @dataclass(frozen=True)
-class Options:
-    run: Positional[Path]
-    """Run folder."""
+class Options(RunOptions):
     output: Path | None = None
-    """Folder to make. Default: <run folder>-ensemble."""
+    """Folder to make. Default: <run folder>-ensemble. Runs of one ensemble (`train --members 0:3`, `--members 3:6`)
+    become one folder."""
 
 
 def main(args: Sequence[str]) -> None:
     options = parse(Options, args, "export", __doc__)
 
     from lora_ensemble.folders import new_folder
+    from lora_ensemble.runs.exporting import copy_ensemble
     from lora_ensemble.runs.folder import ENSEMBLE
     from lora_ensemble.runs.run import Run
 
-    run = Run(options.run)
-    run.cost  # noqa: B018  raises for an unfinished run
-    output = options.output or options.run.with_name(f"{options.run.name}-{ENSEMBLE}")
+    runs = [Run(folder) for folder in options.runs]
+    for run in runs:
+        run.cost  # noqa: B018  raises for an unfinished run
+    first = options.runs[0]
+    output = options.output or first.with_name(f"{first.name}-{ENSEMBLE}")
     if output.exists():
         raise UserError(f"{output} exists; give another folder with --output")
     with new_folder(output) as partial:
-        shutil.copytree(run.folder / ENSEMBLE, partial, dirs_exist_ok=True)
+        copy_ensemble(runs, partial)
     print(output)
     print(how_to_load(output), file=sys.stderr)
 

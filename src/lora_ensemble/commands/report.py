@@ -35,7 +35,7 @@ def main(args: Sequence[str]) -> None:
     from lora_ensemble.report import Results, write_report
     from lora_ensemble.runs.epochs import followed
     from lora_ensemble.runs.groups import by_experiment, ensembles, result
-    from lora_ensemble.runs.study import study_of_runs
+    from lora_ensemble.runs.study import study_of_experiments
 
     groups = by_experiment(options.runs)
     results = []
@@ -46,6 +46,6 @@ def main(args: Sequence[str]) -> None:
         results.append(replace(made, epochs=epochs))
     about = {"data": f"{registry.name_of(parts[0].experiment.dataset)}, {options.split} split"}
     title = options.title or ", ".join(groups)
-    study = None if options.concat else study_of_runs(groups)
+    study = None if options.concat else study_of_experiments({name: g[0].experiment for name, g in groups.items()})
     write_report(options.output, Results(title, tuple(results), about=about, study=study))
     print(options.output)

@@ -25,7 +25,7 @@ class Options:
     name: Positional[str]
     """One of the 248 settings names, study/name, or a JSON file of that form."""
     model: Positional[str]
-    """LoRA_Former, Deep_Ensemble or MCDropout."""
+    """LoRA_Former, Deep_Ensemble or MCDropout; with ESC-50, AST_Former, Explicit_AST or ASTMCDropout."""
     members: Positional[int]
     """Number of members."""
     weights: Positional[str | None] = None
@@ -37,7 +37,7 @@ class Options:
     data: str | None = None
     """Hub id or folder of the data. Default: the data set's own."""
     backbone: str | None = None
-    """torchvision's name of the pretrained weights, or a local file of them. Default: IMAGENET1K_V1."""
+    """The pretrained weights: torchvision's name, or a local file. Default: IMAGENET1K_V1; with ESC-50, a DeiT."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     show: bool = False
@@ -57,7 +57,7 @@ def main(args: Sequence[str]) -> None:
     made = _configured(experiment(asked), options)
     said: list[str | None] = [summary(asked), *differences_of(asked)]
     if options.weights is not None:
-        said = [f"evaluating {options.weights}; images are divided by 255, as in its training", pooling(asked)]
+        said = [f"evaluating {options.weights}; inputs are prepared as in its training", pooling(asked)]
     print(*filter(None, said), sep="\n- ", file=sys.stderr)
     if options.show:
         print(made.to_json())

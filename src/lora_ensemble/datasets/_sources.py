@@ -35,15 +35,16 @@ def parquet_files(folder: Path, split: str | None = None) -> list[Path]:
 
 
 def hub_rows(data: str, split: str | None = None, config: str | None = None) -> datasets.Dataset:
-    """The rows of a split, or of all splits, of a hub data set or a local copy of it, with images still encoded.
+    """The rows of a split, or of all splits, of a hub data set or a local copy of it, with images and audio still
+    encoded.
 
     config: name of the hub's configuration, which is a folder in a copy. Raises DataError where there are none.
     """
     folder = local_folder(data)
     try:
-        from datasets import Dataset, Image, concatenate_datasets
+        from datasets import Audio, Dataset, Image, concatenate_datasets
     except ImportError as error:
-        raise UserError(f"data = {data!r} needs datasets: pip install 'lora-ensemble[vision]'") from error
+        raise UserError(f"data = {data!r} needs datasets: pip install 'lora-ensemble[vision,audio]'") from error
     try:
         rows = _from_hub(data, split, config) if folder is None else _from_folder(folder, split, config)
     except Exception as error:  # datasets has a dozen of its own, and lets those of its parts through
@@ -52,8 +53,8 @@ def hub_rows(data: str, split: str | None = None, config: str | None = None) -> 
     if not isinstance(rows, Dataset):
         rows = concatenate_datasets([rows[name] for name in sorted(rows)])
     for name, feature in rows.features.items():
-        if isinstance(feature, Image):
-            rows = rows.cast_column(name, Image(decode=False))
+        if isinstance(feature, Audio | Image):
+            rows = rows.cast_column(name, type(feature)(decode=False))
     return rows
 
 

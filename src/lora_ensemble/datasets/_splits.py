@@ -20,13 +20,17 @@ def carve(
     """Row numbers of each split, rising: whole groups, stratified by label, drawn from `seed`.
 
     groups_N: examples of one group (the images of one lesion, copies of one image) are never in two splits. A group
-    has the smallest of its labels. shares: of the groups, summing to 1.
+    has the smallest of its labels. shares: of the groups, summing to 1; the last, which is for training, gets a group
+    of every label.
     """
     import numpy as np
 
     names_G, group_N = np.unique(np.asarray(groups_N), return_inverse=True)
     label_G = np.full(len(names_G), np.iinfo(np.int64).max)
     np.minimum.at(label_G, group_N, labels_N)
+    order = stratified_order(label_G, seed)
+    learnt = [np.flatnonzero(label_G[order] == label)[-1] for label in np.unique(label_G)]
     ends = np.round(np.cumsum(list(shares.values()))[:-1] * len(names_G)).astype(int)
-    parts = np.split(stratified_order(label_G, seed), ends)
+    ends = np.minimum(ends, len(names_G) - len(learnt))
+    parts = np.split(np.concatenate([np.delete(order, learnt), order[learnt]]), ends)
     return {split: np.flatnonzero(np.isin(group_N, part)) for split, part in zip(shares, parts, strict=True)}

@@ -59,6 +59,10 @@ class LoraEnsembleConfig(LoraConfig):
         default="separate",
         metadata={"help": "A fused projection: one low-rank pair each for q, k and v (separate), or one (joint)."},
     )
+    lora_l2: float = field(default=0.0, metadata={"help": "Weight of the sum of ||B A||_F^2 in a member's loss."})
+    also_trained: list[str] | None = field(
+        default=None, metadata={"help": "Names of modules or parameters that are trained, too, one for all members."}
+    )
     members_per_pass: int | None = field(default=None, metadata={"help": "Members in memory at once; None: all."})
 
     def __post_init__(self) -> None:
@@ -100,6 +104,8 @@ class LoraEnsembleConfig(LoraConfig):
         ]
         if not 0 <= self.lora_dropout < 1:
             problems.append(f"lora_dropout = {self.lora_dropout}: must be at least 0 and below 1")
+        if not 0 <= self.lora_l2 < float("inf"):
+            problems.append(f"lora_l2 = {self.lora_l2}: must be a number of at least 0")
         choices = (
             ("init_a", INIT_A),
             ("head_init", HEAD_INIT),

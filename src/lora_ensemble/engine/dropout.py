@@ -1,7 +1,6 @@
 """DropoutEnsemble: Monte Carlo dropout. One network whose dropout stays on at prediction; every pass is a member.
 
-DropKey drops attention keys before the softmax, independently per head, query and key (Li et al., "DropKey for Vision
-Transformer", CVPR 2023), as arXiv 2405.14438 does; ordinary dropout is Gal & Ghahramani, ICML 2016.
+DropKey drops attention keys (see `dropkey`), as arXiv 2405.14438 does; ordinary dropout is Gal & Ghahramani, ICML 2016.
 """
 
 from __future__ import annotations
@@ -9,19 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lora_ensemble.engine import surgery
+from lora_ensemble.engine.dropkey import use_dropkey
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.folding import batch_size, fold, unfold
 from lora_ensemble.engine.initialisation import init_head, member_generator
 from lora_ensemble.engine.layers import MemberLayer, Pass, PassState, per_member
 from lora_ensemble.engine.networks import load_networks, save_networks
-from lora_ensemble.errors import ConfigurationError, NoMatchError
-
-DROPKEY = "lora_ensemble_dropkey"
+from lora_ensemble.errors import NoMatchError
 
 
 class DropoutEnsemble(Ensemble):
@@ -103,71 +99,3 @@ def use_dropout(network: nn.Module, p: float) -> None:
         raise NoMatchError("the model has no torch.nn.Dropout layer; use dropout = 'dropkey'")
     for layer in layers:
         layer.p = p
-
-
-def use_dropkey(network: nn.Module, p: float) -> None:
-    """Let every attention layer drop keys with probability p, in training and at prediction, through transformers'
-    attention interface. Raises ConfigurationError for a model that does not use it."""
-    settable: Any = network
-    if not (hasattr(network, "set_attn_implementation") and settable._can_set_attn_implementation()):
-        kind = type(network).__name__
-        raise ConfigurationError(
-            [f"dropout = 'dropkey' needs transformers' attention interface, which {kind} lacks; choose 'dropout'"]
-        )
-    _register()
-    settable.set_attn_implementation(DROPKEY)
-    for module in network.modules():
-        module.dropkey_p = p  # type: ignore[assignment]
-
-
-def _register() -> None:
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    def whole_mask(*args: Any, **kwargs: Any) -> Tensor | None:
-        # Dropped keys need the mask itself: causality must not be left to a flag of the attention kernel.
-        return sdpa_mask(*args, **(kwargs | {"allow_is_causal_skip": False}))
-
-    AttentionInterface.register(DROPKEY, dropkey_attention)
-    AttentionMaskInterface.register(DROPKEY, whole_mask)
-
-
-def dropkey_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    is_causal: bool | None = None,
-    position_bias: Tensor | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """Attention of query (B, heads, T, d) over key and value (B, key heads, S, d) with keys dropped at random.
-
-    A query whose keys would all be dropped keeps them all. Raises ConfigurationError for attention with more than that.
-    """
-    if extra := [name for name in ("softcap", "s_aux") if kwargs.get(name) is not None]:
-        raise ConfigurationError([f"dropout = 'dropkey' does not know attention with {extra[0]}"])
-    groups = query.shape[1] // key.shape[1]
-    if groups > 1:
-        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    allowed, bias = _allowed(query, key, attention_mask, bool(causal)), position_bias
-    if attention_mask is not None and attention_mask.dtype != torch.bool:
-        bias = attention_mask if bias is None else bias + attention_mask
-    kept = torch.rand(*query.shape[:3], key.shape[2], device=query.device) >= getattr(module, "dropkey_p")  # noqa: B009
-    kept &= allowed
-    kept |= allowed & ~kept.any(-1, keepdim=True)
-    mask = kept if bias is None else torch.where(kept, bias, float("-inf")).to(query.dtype)
-    out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
-    return out.transpose(1, 2).contiguous(), None
-
-
-def _allowed(query: Tensor, key: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """Which keys a query may attend to, before any is dropped; broadcasts to (B, heads, T, S)."""
-    if mask is not None:
-        return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
-    everything = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device)
-    return everything.tril() if causal and query.shape[2] > 1 else everything

@@ -73,7 +73,8 @@ class Ensemble(nn.Module):
 
     def member_gradients(self) -> Iterable[tuple[range, list[Tensor]]]:
         """Gradients grouped by member: (members, tensors whose first axis is those members). A method whose parameters
-        belong to one member each yields ranges of length one with tensors of a first axis of length one."""
+        belong to one member each yields ranges of length one with tensors of a first axis of length one. What members
+        share besides has the range after the last one."""
         grads = [p.grad[None] for p in self.parameters() if p.requires_grad and p.grad is not None]
         yield range(1), grads
 
@@ -148,9 +149,9 @@ class Ensemble(nn.Module):
         return [members[i : i + size] for i in range(0, len(members), size)]
 
     def clip_grad_norm_(self, max_norm: float, joint: bool = False) -> Tensor:
-        """Scale gradients in place to a norm of at most `max_norm`: of each member (as if it were trained alone), or of
-        all together. Returns the norms before clipping, (M,), or (1,) where members share one network. An infinite
-        `max_norm` only measures."""
+        """Scale gradients in place to a norm of at most `max_norm`: of each member (as if it were trained alone) and of
+        what they share besides, or of all together. Returns the norms of the members before clipping, (M,), or (1,)
+        where they share one network. An infinite `max_norm` only measures."""
         groups = [(members, grads) for members, grads in self.member_gradients() if grads]
         if not groups:
             return torch.zeros(1)
@@ -163,7 +164,7 @@ class Ensemble(nn.Module):
             scale_M = (max_norm / (reference + 1e-6)).clamp(max=1.0)
             for members, grads in groups:
                 _scale(grads, scale_M[members.start : members.stop])
-        return norms_M
+        return norms_M[: self.members]
 
     @torch.no_grad()
     def predict(self, labels: Tensor | None = None, ids: list[str] | None = None, **inputs: Any) -> Predictions:

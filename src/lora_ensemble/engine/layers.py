@@ -195,6 +195,18 @@ class MemberLinear(MemberLayer):
         B = self._expanded_B(self.lora_B[member : member + 1])[0]
         return self.scale * (B @ self.lora_A[member])
 
+    def squared_norms(self, members: range) -> Tensor:
+        """||B_m A_m||_F^2 of some members, (len(members),), without `scale`.
+
+        Through the factors: it is the trace of (B^T B)(A A^T), two (R, R) matrices; a block-diagonal B has a pair of
+        them for each block.
+        """
+        part = slice(members.start, members.stop)
+        with torch.autocast(self.lora_A.device.type, enabled=False):
+            A = self.lora_A[part].unflatten(1, (self.splits, self.r))
+            B = self.lora_B[part].unflatten(1, (self.splits, -1))
+            return ((A @ A.mT) * (B.mT @ B)).sum((1, 2, 3))
+
     def base_weight(self) -> Tensor:
         """W0 as (out, in), whatever the layer's own storage."""
         weight = self.base_layer.weight

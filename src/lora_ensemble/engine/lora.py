@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from lora_ensemble.engine import surgery
+from lora_ensemble.engine import shared, surgery
 from lora_ensemble.engine.checkpointing import checkpoint_blocks, forget_checkpointing
 from lora_ensemble.engine.config import LoraEnsembleConfig
 from lora_ensemble.engine.ensemble import Ensemble
@@ -22,6 +23,7 @@ from lora_ensemble.engine.initialisation import init_adapter, init_head, member_
 from lora_ensemble.engine.layers import MemberCopies, MemberLayer, MemberLinear, Pass, PassState, per_member
 from lora_ensemble.engine.targets import Target, find_targets
 from lora_ensemble.engine.trunk import SharedTrunk, forget_trunk
+from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import ConfigurationError
 
 
@@ -41,15 +43,19 @@ class LoraEnsemble(Ensemble):
             raise ConfigurationError(["the model already has members; give the plain model"])
         config = self.config = copy.copy(config)  # what it leaves open is filled in
         self.state = PassState(config.members)
-        self.heads = config.modules_to_save = _heads(model, config)
-        targets = find_targets(model, config)
+        plain = unwrapped(model)
+        self.heads = config.modules_to_save = _heads(plain, config)
+        targets = find_targets(plain, config)
         model.requires_grad_(False)
         for target in targets:
-            self._adapt(model, target)
+            self._adapt(plain, target)
         for head in self.heads:
-            surgery.replace(model, head, per_member(surgery.get(model, head), self.state, config.members))
+            surgery.replace(plain, head, per_member(surgery.get(plain, head), self.state, config.members))
+        self.also_trained = shared.find_shared(plain, config.also_trained or ())
+        for parameter in shared.parameters(plain, self.also_trained):
+            parameter.requires_grad_(True)
         self.model = model
-        self.source = _source(model)
+        self.source = _source(plain)
         self.trunk = SharedTrunk(model, self.state)
         self._draw()
 
@@ -82,8 +88,16 @@ class LoraEnsemble(Ensemble):
         return unfold(output, len(members), rows)
 
     def member_layers(self) -> list[tuple[str, MemberLayer]]:
-        """Layers that hold members, by their path in the backbone."""
-        return [(name, m) for name, m in self.model.named_modules() if isinstance(m, MemberLayer)]
+        """Layers that hold members, by their path in the plain backbone."""
+        return [(name, m) for name, m in unwrapped(self.model).named_modules() if isinstance(m, MemberLayer)]
+
+    def penalty_M(self, members: range) -> Tensor | None:
+        """lora_l2 times the sum over the adapted layers of ||B_m A_m||_F^2, arXiv 2402.12264. As published, of the
+        product itself, without the scale alpha / r."""
+        if not self.config.lora_l2:
+            return None
+        norms = [layer.squared_norms(members) for _, layer in self.member_layers() if isinstance(layer, MemberLinear)]
+        return self.config.lora_l2 * torch.stack(norms).sum(0)
 
     def member_gradients(self) -> Iterable[tuple[range, list[Tensor]]]:
         layers = [layer for _, layer in self.member_layers()]
@@ -92,6 +106,8 @@ class LoraEnsemble(Ensemble):
         for layer in layers:
             for m, copied in enumerate(layer.copies if isinstance(layer, MemberCopies) else ()):
                 yield range(m, m + 1), [p.grad[None] for p in copied.parameters() if p.grad is not None]
+        common = shared.parameters(unwrapped(self.model), self.also_trained)
+        yield range(self.members, self.members + 1), [p.grad[None] for p in common if p.grad is not None]
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
         checkpoint_blocks(self.model, self.state)
@@ -105,7 +121,7 @@ class LoraEnsemble(Ensemble):
         # Deep copies of member layers would be thrown away.
         plain = copy.deepcopy(self.model, memo={id(layer): layer for _, layer in self.member_layers()})
         for name, layer in self.member_layers():
-            surgery.replace(plain, name, layer.member_layer(m))
+            surgery.replace(unwrapped(plain), name, layer.member_layer(m))
         forget_trunk(plain)
         forget_checkpointing(plain)
         for parameter in plain.parameters():
@@ -144,6 +160,14 @@ class LoraEnsemble(Ensemble):
         super().load_trainable_state(state)
 
     # On disk ------------------------------------------------------------------------------------------------------
+
+    def shared_modules(self) -> list[str]:
+        """Paths of the modules that are, or hold, what is trained once for all members (`also_trained`)."""
+        return shared.holders(unwrapped(self.model), self.also_trained)
+
+    def shared_tensors(self) -> dict[str, Tensor]:
+        """Every tensor of those modules, by its path in the plain backbone."""
+        return shared.tensors(unwrapped(self.model), self.also_trained)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """A manifest (`ensemble.json`) and one standard PEFT adapter folder per member, which PEFT, vLLM and the hub

@@ -18,6 +18,7 @@ def member_cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor |
     logits: (M, B, C) with labels (B,) or (M, B); or (M, B, T, V) with labels (B, T) or (M, B, T), which are shifted by
     one here, as causal language models do. Labels equal to -100 are ignored. With class weights (C,) the mean is
     weighted and normalised by the sum of the weights, as torch.nn.CrossEntropyLoss does; where nothing counts, it is 0.
+    Classes beyond the weights ("everything else", which is no label) have weight 0.
     """
     members = logits.shape[0]
     if logits.ndim == 4:
@@ -26,7 +27,9 @@ def member_cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor |
         labels = labels.expand(members, *labels.shape)
     flat_labels = labels.reshape(members, -1)
     flat_logits = logits.reshape(-1, logits.shape[-1]).float()
-    weights = None if class_weights is None else class_weights.to(flat_logits)
+    weights = class_weights
+    if weights is not None:
+        weights = F.pad(weights.to(flat_logits), (0, flat_logits.shape[-1] - len(weights)))
     losses = F.cross_entropy(flat_logits, flat_labels.reshape(-1), weights, reduction="none", ignore_index=IGNORE)
     kept = (flat_labels != IGNORE).to(flat_logits)
     total = (kept if weights is None else kept * weights[flat_labels.clamp(min=0)]).sum(1)

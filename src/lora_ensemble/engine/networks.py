@@ -18,6 +18,7 @@ from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.folding import run_apart
 from lora_ensemble.engine.initialisation import init_linear, member_generator
 from lora_ensemble.engine.saving import member_folder, read_tensors, saving, write_manifest, write_tensors
+from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import FileFormatError
 
 WEIGHTS = "model.safetensors"
@@ -107,7 +108,7 @@ def save_networks(ensemble: Ensemble, folder: Path, networks: Iterable[nn.Module
     """Every network's whole state in a folder of its own, then the manifest."""
     names = []
     with saving(folder):
-        for m, network in enumerate(networks):
+        for m, network in enumerate(map(unwrapped, networks)):
             names.append(member_folder(ensemble.first_member + m))
             state = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
             write_tensors(folder / names[-1] / WEIGHTS, _untied(state))
@@ -119,7 +120,7 @@ def save_networks(ensemble: Ensemble, folder: Path, networks: Iterable[nn.Module
 
 def load_networks(networks: Iterable[nn.Module], folder: Path, manifest: dict[str, Any]) -> None:
     """The weights of saved networks, strict (tied weights are stored once)."""
-    for network, name in zip(networks, manifest["member_folders"], strict=True):
+    for network, name in zip(map(unwrapped, networks), manifest["member_folders"], strict=True):
         path = folder / name / WEIGHTS
         tensors, own = read_tensors(path), network.state_dict()
         missing = sorted(_untied(own).keys() - tensors.keys())

@@ -28,6 +28,7 @@ _LOADERS = {
     "networks": "lora_ensemble.engine.networks:NetworkEnsemble",
     "dropout": "lora_ensemble.engine.dropout:DropoutEnsemble",
     "snapshot": "lora_ensemble.engine.snapshot:SnapshotEnsemble",
+    "pretrained": "lora_ensemble.engine.pretrained:PretrainedEnsemble",
 }
 """Kind of ensemble in the manifest -> the class that loads it."""
 

@@ -67,13 +67,13 @@ def attention_projections(model: nn.Module) -> list[str]:
     They are the linear layers inside the modules whose class says attention: true of every architecture in transformers
     and timm. Raises NoMatchError where there is none.
     """
-    found = [path for root in _attention_modules(model) for path in _projections(model, root)]
+    found = [path for root in attention_modules(model) for path in _projections(model, root)]
     if not found:
         raise nothing_matches("attention projection", "", linears(model))
     return found
 
 
-def _attention_modules(model: nn.Module) -> list[str]:
+def attention_modules(model: nn.Module) -> list[str]:
     """Outermost modules that are one attention layer: by class name, with few linear layers inside. Pooling by
     attention belongs to a head."""
     found: list[str] = []

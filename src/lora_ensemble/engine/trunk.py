@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import compiler, nn
+from torch import Tensor, compiler, nn
 
 from lora_ensemble.engine.layers import MemberLayer, Pass, PassState
 from lora_ensemble.engine.watching import Signature, Watch, map_tensors, needs_gradient, signature
@@ -91,7 +91,12 @@ class SharedTrunk:
         this = self._state.current
         assert this is not None
         members = len(this.members)
-        return map_tensors(output, lambda path, t: t.expand(members, *t.shape).flatten(0, 1) if path in outputs else t)
+
+        # Contiguous, because of a single row there would be one copy in memory, which some layers cannot view.
+        def repeated(t: Tensor) -> Tensor:
+            return t.expand(members, *t.shape).flatten(0, 1).contiguous()
+
+        return map_tensors(output, lambda path, t: repeated(t) if path in outputs else t)
 
 
 def forget_trunk(model: nn.Module) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
 from peft import LoraConfig
 from peft.utils.other import get_pattern_key
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from lora_ensemble.engine.saving import (
     write_manifest,
     write_tensors,
 )
+from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import ConfigurationError, FileFormatError
 
 if TYPE_CHECKING:
@@ -53,11 +55,11 @@ class Adapter:
 
 def save_adapters(ensemble: LoraEnsemble, folder: Path) -> None:
     """One PEFT folder per member (adapter_config.json, adapter_model.safetensors), then the manifest."""
-    config, layers = _member_config(ensemble), ensemble.member_layers()
+    config, layers, common = _member_config(ensemble), ensemble.member_layers(), _shared_tensors(ensemble)
     names = [member_folder(ensemble.first_member + m) for m in range(ensemble.members)]
     with saving(folder):
         for m, name in enumerate(names):
-            write_tensors(folder / name / WEIGHTS, member_tensors(layers, m))
+            write_tensors(folder / name / WEIGHTS, member_tensors(layers, m) | common)
             config.save_pretrained(str(folder / name))
         write_manifest(ensemble, folder, names, ensemble.config.to_json_dict())
 
@@ -66,9 +68,9 @@ def load_members(ensemble: LoraEnsemble, folders: Sequence[Path]) -> None:
     """The weights of saved members, strict."""
     if len(folders) != ensemble.members:
         raise FileFormatError(f"the manifest lists {len(folders)} folders for {ensemble.members} members")
-    layers = ensemble.member_layers()
+    layers, common = ensemble.member_layers(), _shared_tensors(ensemble)
     for m, folder in enumerate(folders):
-        tensors, expected = read_tensors(folder / WEIGHTS), member_tensors(layers, m)
+        tensors, expected = read_tensors(folder / WEIGHTS), member_tensors(layers, m) | common
         missing, foreign = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
         if missing or foreign:
             raise FileFormatError(
@@ -80,6 +82,7 @@ def load_members(ensemble: LoraEnsemble, folders: Sequence[Path]) -> None:
             own = {name: tensors[f"{PREFIX}{path}.{name}"] for name in state}
             _check_shapes(str(folder), path, own, state)
             layer.load_member_state(m, own)
+        _load_shared(ensemble, folder, tensors, first=m == 0)
 
 
 def from_adapters(model: nn.Module, adapters: Sequence[str | Path], **changes: Any) -> LoraEnsemble:
@@ -88,13 +91,14 @@ def from_adapters(model: nn.Module, adapters: Sequence[str | Path], **changes: A
 
     if not adapters:
         raise ConfigurationError(["adapters: at least one folder is needed"])
-    read = [_read_adapter(local_folder(a), model) for a in adapters]
+    plain = unwrapped(model)
+    read = [_read_adapter(local_folder(a), plain) for a in adapters]
     first = read[0]
     ranks = _ranks(read)
     r = max(ranks.values())
     scale = next(iter(first.scales.values()))
     # PEFT lists heads of other architectures as well.
-    heads = [h for h in {n: None for a in read for n in a.config.modules_to_save or ()} if surgery.ending(model, h)]
+    heads = [h for h in {n: None for a in read for n in a.config.modules_to_save or ()} if surgery.ending(plain, h)]
     smaller = {f"^{re.escape(path)}": rank for path, rank in ranks.items() if rank != r}
     config = LoraEnsembleConfig(
         members=len(read),
@@ -125,6 +129,22 @@ def member_tensors(layers: Sequence[tuple[str, MemberLayer]], m: int) -> dict[st
     }
 
 
+def _shared_tensors(ensemble: LoraEnsemble) -> dict[str, Tensor]:
+    """What members share and train, under PEFT's names: each member's folder has it."""
+    return {f"{PREFIX}{path}": tensor.cpu().contiguous() for path, tensor in ensemble.shared_tensors().items()}
+
+
+def _load_shared(ensemble: LoraEnsemble, folder: Path, tensors: dict[str, Tensor], first: bool) -> None:
+    """Take what members share from the first one's folder; make sure that the others have the same."""
+    for path, own in ensemble.shared_tensors().items():
+        given = tensors[f"{PREFIX}{path}"]
+        _check_shapes(str(folder), path, {"tensor": given}, {"tensor": own})
+        if not first and not torch.equal(given.to(own), own):
+            raise FileFormatError(f"{folder}: {path}, which members share, is not the first member's")
+        with torch.no_grad():
+            own.copy_(given)
+
+
 def _member_config(ensemble: LoraEnsemble) -> LoraConfig:
     """PEFT's configuration of one member. A fused projection with S low-rank pairs is one pair of rank S*r to PEFT."""
     c, layers = ensemble.config, ensemble.member_layers()
@@ -139,7 +159,7 @@ def _member_config(ensemble: LoraEnsemble) -> LoraConfig:
         fan_in_fan_out=conv1d,
         rank_pattern=ranks,
         alpha_pattern=alphas,
-        modules_to_save=ensemble.heads or None,
+        modules_to_save=[*ensemble.heads, *ensemble.shared_modules()] or None,
         base_model_name_or_path=ensemble.source.get("name"),
         inference_mode=True,
     )

@@ -43,6 +43,8 @@ class Lora(Method):
     """Standard deviation of gaussian for the heads."""
     fused_qkv: Literal["separate", "joint"] = "separate"
     """A fused projection gets one low-rank pair each for q, k and v (separate), or one for all (joint)."""
+    lora_l2: float = 0.0
+    """Weight of the sum of ||B A||_F^2 over the adapted layers in each member's loss."""
 
     def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
         from lora_ensemble.engine.config import LoraEnsembleConfig
@@ -57,8 +59,9 @@ class Lora(Method):
     def config_fields(self, backbone: LoadedBackbone) -> dict[str, Any]:
         """The arguments of LoraEnsembleConfig."""
         from lora_ensemble.engine.targets import short_names
+        from lora_ensemble.engine.wrapping import unwrapped
 
-        targets = list(self.target_modules or short_names(backbone.model, backbone.targets)) or None
+        targets = list(self.target_modules or short_names(unwrapped(backbone.model), backbone.targets)) or None
         return {
             "members": self.members,
             "first_member": self.first_member,
@@ -76,6 +79,8 @@ class Lora(Method):
             "head_gain": self.head_gain,
             "head_std": self.head_std,
             "fused_qkv": self.fused_qkv,
+            "also_trained": list(backbone.also_trained) or None,
+            "lora_l2": self.lora_l2,
         }
 
     def problems(self) -> list[str]:
@@ -84,6 +89,8 @@ class Lora(Method):
             found.append(f"method.r = {self.r}: must be at least 1")
         if not 0 <= self.lora_dropout < 1:
             found.append(f"method.lora_dropout = {self.lora_dropout}: must be at least 0 and below 1")
+        if not 0 <= self.lora_l2 < float("inf"):
+            found.append(f"method.lora_l2 = {self.lora_l2}: must be a number of at least 0")
         if self.first_member < 0:
             found.append(f"method.first_member = {self.first_member}: must be at least 0")
         return found

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SCORES = ("msp", "entropy", "mutual_information", "expected_entropy")
+_ROUNDING = 1e-9  # nats: members with the same weights differ by less
 _MEASURES = {"auroc": "higher", "aupr": "higher", "fpr95": "lower"}
 
 BETTER = {f"{measure}_{name}": better for measure, better in _MEASURES.items() for name in _SCORES}
@@ -22,11 +23,17 @@ def score(
     expected_entropy are total, epistemic, aleatoric uncertainty. Measures: auroc is the probability that an OOD
     sample scores higher than an in-distribution one, ties counting half; aupr is average precision; fpr95 is the
     share of in-distribution samples at or above the highest threshold that catches 95 % of the OOD samples.
+    Those of mutual information are NaN where there is none, as with one member.
     """
+    import torch
+
     scores = (1 - probs_BC.max(-1).values, total_B, epistemic_B, aleatoric_B)
     counts_RI, counts_RO = counts_RB[:, ~ood_B], counts_RB[:, ood_B]
     values = {}
     for name, score_B in zip(_SCORES, scores, strict=True):
+        if name == "mutual_information" and score_B.max() < _ROUNDING:
+            values.update({f"{measure}_{name}": torch.full_like(counts_RB[:, 0], torch.nan) for measure in _MEASURES})
+            continue
         measured = _measures(score_B[~ood_B], score_B[ood_B], counts_RI, counts_RO)
         values.update({f"{measure}_{name}": values_R for measure, values_R in measured.items()})
     return values

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from lora_ensemble.analysis import MembersCurve, members_curve, reliability, risk_coverage
+from lora_ensemble.analysis import MembersCurve, members_curve, reliability, risk_coverage, roc
 from lora_ensemble.analysis.risk_coverage import UNCERTAINTIES
 from lora_ensemble.predictions import Pooling, Predictions
 
@@ -18,6 +18,12 @@ COVERAGE = tuple(k / 100 for k in range(1, 101))
 EDGES = tuple(float(f"{10 ** (k / 8):.4g}") for k in range(-48, 9))
 """Edges of a histogram's bins: eight per decade from 1e-6 to 10. What lies outside counts in the outermost bins."""
 
+FALSE_ALARMS = tuple(k / 100 for k in range(101))
+"""Shares of false alarms at which a ROC curve is kept."""
+
+_DRAWN = ("entropy", "mutual_information", "msp")
+_MEMBERS_SCORES = ("accuracy", "nll", "ece_15", "total", "aleatoric", "epistemic")
+_MEMBERS_DETECTORS = ("auroc_entropy", "auroc_mutual_information")
 _MOST_SIZES = 6
 """Members up to which every number of members is in the members curve; above, powers of two."""
 
@@ -45,9 +51,20 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Joint:
+    """How entropy and mutual information are distributed together, over cells between `EDGES` on both axes: (bin of the
+    entropy, bin of the mutual information, samples) of each cell that is not empty."""
+
+    inside: tuple[tuple[int, int, int], ...]
+    """Of the split."""
+    outside: Mapping[str, Sequence[Sequence[int]]]
+    """Of each OOD set, by the set's name."""
+
+
+@dataclass(frozen=True)
 class Curves:
     """Everything that is drawn of one run. Without labels the first three are None; with one member, the members curve
-    has one size and the matrix is empty."""
+    has one size, the matrix is empty and there is nothing of mutual information to tell sets apart by."""
 
     reliability: Bins | None
     risk: tuple[float, ...] | None
@@ -62,11 +79,16 @@ class Curves:
     """Of epistemic uncertainty, in nats."""
     msp: Histogram
     """Of 1 - the largest probability."""
+    roc: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    """By uncertainty and by the name of an OOD set: the share of the set that is found at each of `FALSE_ALARMS`."""
+    joint: Joint | None = None
+    """Of total and epistemic uncertainty, in nats."""
 
 
 def curves_of(p: Predictions, ood: Mapping[str, Predictions], pooling: Pooling = "mean-of-probabilities") -> Curves:
     """The curves of predictions, and of the same members' predictions on OOD sets, by name."""
     labelled = p.labels_B is not None
+    telling = [name for name in _DRAWN if name != "mutual_information" or p.num_members > 1]
 
     def histogram(name: str) -> Histogram:
         inside, *outside = (_counts(UNCERTAINTIES[name](part, pooling)) for part in (p, *ood.values()))
@@ -75,11 +97,13 @@ def curves_of(p: Predictions, ood: Mapping[str, Predictions], pooling: Pooling =
     return Curves(
         reliability=_bins(p, pooling) if labelled else None,
         risk=_risk(p, pooling) if labelled else None,
-        members=_members(p, pooling) if labelled else None,
+        members=_members(p, ood, pooling) if labelled else None,
         disagreement_MM=_disagreement(p.logits_MBC.argmax(-1)),
         entropy=histogram("entropy"),
         mutual_information=histogram("mutual_information"),
         msp=histogram("msp"),
+        roc={name: {s: _roc(p, part, name, pooling) for s, part in ood.items()} for name in telling if ood},
+        joint=_joint(p, ood) if p.num_members > 1 else None,
     )
 
 
@@ -93,9 +117,24 @@ def _risk(p: Predictions, pooling: Pooling) -> tuple[float, ...]:
     return tuple(float(f"{curve.risk_at(share):.5g}") for share in COVERAGE)
 
 
-def _members(p: Predictions, pooling: Pooling) -> MembersCurve:
+def _members(p: Predictions, ood: Mapping[str, Predictions], pooling: Pooling) -> MembersCurve:
     sizes = range(1, p.num_members + 1) if p.num_members <= _MOST_SIZES else None
-    return members_curve(p, sizes=sizes, subsets=10, pooling=pooling)
+    scores = [*_MEMBERS_SCORES, *(f"{name}[{s}]" for s in ood for name in _MEMBERS_DETECTORS)]
+    return members_curve(p, scores, sizes, ood=ood, subsets=10, pooling=pooling)
+
+
+def _roc(p: Predictions, ood: Predictions, name: str, pooling: Pooling) -> tuple[float, ...]:
+    found = roc(p, ood, name, pooling).true_positive_at(torch.tensor(FALSE_ALARMS, dtype=torch.float64))
+    return tuple(float(f"{share:.4g}") for share in found.tolist())
+
+
+def _joint(p: Predictions, ood: Mapping[str, Predictions]) -> Joint:
+    def cells(part: Predictions) -> tuple[tuple[int, int, int], ...]:
+        pairs = torch.stack([_bin(part.total_B), _bin(part.epistemic_B)], 1)
+        found, count = pairs.unique(dim=0, return_counts=True)
+        return tuple((i, j, n) for (i, j), n in zip(found.tolist(), count.tolist(), strict=True))
+
+    return Joint(cells(p), {name: cells(part) for name, part in ood.items()})
 
 
 def _disagreement(predicted_MB: Tensor) -> tuple[tuple[float, ...], ...]:
@@ -106,9 +145,12 @@ def _disagreement(predicted_MB: Tensor) -> tuple[tuple[float, ...], ...]:
 
 
 def _counts(uncertainty_B: Tensor) -> tuple[int, ...]:
-    inner = torch.tensor(EDGES[1:-1], dtype=torch.float64)
-    bin_B = torch.bucketize(uncertainty_B.double(), inner)
-    return tuple(torch.bincount(bin_B, minlength=len(EDGES) - 1).tolist())
+    return tuple(torch.bincount(_bin(uncertainty_B), minlength=len(EDGES) - 1).tolist())
+
+
+def _bin(uncertainty_B: Tensor) -> Tensor:
+    """Number of the bin between `EDGES`."""
+    return torch.bucketize(uncertainty_B.double(), torch.tensor(EDGES[1:-1], dtype=torch.float64))
 
 
 def _rounded(values_K: Tensor) -> tuple[float | None, ...]:

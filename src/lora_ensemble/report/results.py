@@ -5,6 +5,7 @@ results.json, in the order of its keys; null stands for a number that is not def
     format, version    "lora-ensemble-results", 1
     title, summary     text: the heading of the report, and what it shows in a sentence or two
     about              {text: text or number}: facts that a reader needs, such as the data set and the number of samples
+    study              the fields of `analysis.Study`, or null: the one field in which the methods differ
     runs               a list with an entry for each run, in the order in which methods are shown
       method, seed     its method's name (runs of one name are seeds of one method), and its seed or null
       about            how it was scored: members, samples, pooling, resamples, seed of the resamples
@@ -13,6 +14,7 @@ results.json, in the order of its keys; null stands for a number that is not def
       per_member       {name: [value, ...]}: the scores of each member alone
       cost             {name: number}, see `COSTS`; may be empty
       curves           the fields of `curves.Curves`, whose docstrings say what they hold
+      epochs           the fields of `analysis.EpochsCurve`, or null
       uncertain, wrong lists of examples, the fields of `examples.Example`; may be empty
 """
 
@@ -26,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_ensemble._files import atomic_write_text
-from lora_ensemble.analysis import Scores, Table, table
+from lora_ensemble.analysis import EpochsCurve, Scores, Study, Table, table
 from lora_ensemble.analysis.comparison import COLUMNS
 from lora_ensemble.errors import DataError, FileFormatError, UnknownNameError, UserError
 from lora_ensemble.fields import from_plain, to_plain
@@ -61,6 +63,8 @@ class RunResult:
     """The most uncertain predictions."""
     wrong: tuple[Example, ...] = ()
     """The wrong predictions of highest confidence."""
+    epochs: EpochsCurve | None = None
+    """Scores after each epoch of the training."""
 
     def __post_init__(self) -> None:
         for name in self.cost:
@@ -76,7 +80,9 @@ class RunResult:
         """JSON values."""
         examples = {name: [to_plain(e) for e in getattr(self, name)] for name in ("uncertain", "wrong")}
         head = {"method": self.method, "seed": self.seed, **json.loads(self.scores.to_json())}
-        return {**head, "cost": dict(self.cost), "curves": _finite(to_plain(self.curves)), **examples}
+        epochs = None if self.epochs is None else _finite(to_plain(self.epochs))
+        curves = _finite(to_plain(self.curves))
+        return {**head, "cost": dict(self.cost), "curves": curves, "epochs": epochs, **examples}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunResult:
@@ -89,6 +95,7 @@ class RunResult:
             cost=data["cost"],
             uncertain=tuple(from_plain(Example, e, "example") for e in data["uncertain"]),
             wrong=tuple(from_plain(Example, e, "example") for e in data["wrong"]),
+            epochs=from_plain(EpochsCurve, data["epochs"], "epochs") if data.get("epochs") else None,
         )
 
 
@@ -103,6 +110,8 @@ class Results:
     """What the results show, in a sentence or two."""
     about: Mapping[str, str | int | float] = field(default_factory=dict)
     """Facts that a reader needs, by name, such as the data set."""
+    study: Study | None = None
+    """The one field in which the methods differ."""
 
     def __post_init__(self) -> None:
         if not self.runs:
@@ -138,7 +147,8 @@ class Results:
     def save(self, path: str | Path) -> None:
         """Write results.json, atomically, with a line per run."""
         head = {"format": FORMAT, "version": VERSION, "title": self.title, "summary": self.summary}
-        lines = [f" {json.dumps(k)}: {_dumps(v)}" for k, v in {**head, "about": dict(self.about)}.items()]
+        shown = {"about": dict(self.about), "study": None if self.study is None else to_plain(self.study)}
+        lines = [f" {json.dumps(k)}: {_dumps(v)}" for k, v in {**head, **shown}.items()]
         runs = ",\n  ".join(_dumps(run.to_dict()) for run in self.runs)
         atomic_write_text(path, "{\n" + ",\n".join([*lines, f' "runs": [\n  {runs}\n ]']) + "\n}\n")
 
@@ -158,7 +168,8 @@ class Results:
             raise FileFormatError(f"{path} has version {data.get('version')}, this library reads {VERSION}")
         try:
             runs = tuple(RunResult.from_dict(run) for run in data["runs"])
-            return cls(data["title"], runs, data["summary"], data["about"])
+            study = from_plain(Study, data["study"], "study") if data.get("study") else None
+            return cls(data["title"], runs, data["summary"], data["about"], study)
         except KeyError as error:
             raise FileFormatError(f"{path} is not a complete results file: {error} is missing") from error
         except (UserError, TypeError, AttributeError) as error:

@@ -29,6 +29,9 @@ PANEL = 3.0
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#c6619a", "#e69f00", "#56a8dc", "#7a5ea8", "#8c8a3c")
 """Colours of methods, in their order: after Okabe and Ito, told apart with any of the common colour deficiencies."""
 
+DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+"""Kinds of lines, for what is told apart by other means than colour."""
+
 SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lora_ensemble.analysis import evaluate
+from lora_ensemble.analysis import EpochsCurve, evaluate
 from lora_ensemble.predictions import Pooling, Predictions
 from lora_ensemble.report.curves import curves_of
 from lora_ensemble.report.examples import most_confidently_wrong, most_uncertain
@@ -24,11 +24,13 @@ def summarise(
     examples: int = 0,
     intervals: bool = True,
     pooling: Pooling = "mean-of-probabilities",
+    epochs: EpochsCurve | None = None,
 ) -> RunResult:
     """Scores, curves and single examples of one run's predictions.
 
     ood: predictions of the same members on data from elsewhere, or several by name; the scores of a single set carry
-    no name, so that runs with differently named sets can be compared. cost: see `results.COSTS`.
+    no name, so that runs with differently named sets can be compared. cost: see `results.COSTS`. epochs: how scores
+    moved in training.
     examples: how many of the most uncertain, and of the most confidently wrong, are listed. Raises what `evaluate`
     raises, and UnknownNameError for a cost of another name.
     """
@@ -40,6 +42,7 @@ def summarise(
         curves=curves_of(p, sets, pooling),
         seed=seed,
         cost=cost or {},
+        epochs=epochs,
         uncertain=most_uncertain(p, examples, pooling) if examples else (),
         wrong=most_confidently_wrong(p, examples, pooling) if examples else (),
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+UNCERTAINTIES = {"entropy": "entropy", "mutual_information": "mutual information", "msp": "1 − largest probability"}
+"""Uncertainties that are drawn, named as in the scores `auroc_...`."""
+
 _SCORES = {
     "nll": "NLL",
     "brier": "Brier score",
@@ -11,6 +14,9 @@ _SCORES = {
     "precision_macro": "macro precision",
     "recall_macro": "macro recall",
     "aurc": "AURC",
+    "total": "entropy (total)",
+    "aleatoric": "expected entropy (aleatoric)",
+    "epistemic": "mutual information (epistemic)",
 }
 _WORDS = {"auroc": "AUROC,", "aupr": "AUPR,", "fpr95": "FPR at 95 %,", "msp": "largest probability"}
 _ARROWS = {"higher": "\u00a0↑", "lower": "\u00a0↓", None: ""}

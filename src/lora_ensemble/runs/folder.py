@@ -45,7 +45,7 @@ def claim(folder: Path, experiment: Experiment) -> None:
 
     remove_leftovers(folder)
     if (folder / RUN).is_file():
-        _same_run(folder, experiment)
+        same_experiment(folder, experiment)
         return
     record = {
         "experiment": experiment.to_dict(),
@@ -56,14 +56,15 @@ def claim(folder: Path, experiment: Experiment) -> None:
     atomic_write_json(folder / RUN, record)
 
 
-def _same_run(folder: Path, experiment: Experiment) -> None:
-    theirs = Experiment.from_dict(read_record(folder, RUN)["experiment"]).determining()
+def same_experiment(folder: Path, experiment: Experiment, record: str = RUN, what: str = "run") -> None:
+    """Raises RunFolderError where the folder's record is of a different experiment, naming the first such field."""
+    theirs = Experiment.from_dict(read_record(folder, record)["experiment"]).determining()
     ours = experiment.determining()
     for field in [*theirs, *(f for f in ours if f not in theirs)]:
         if theirs.get(field) != ours.get(field):
             raise RunFolderError(
-                f"{folder} holds a different run: {field} is {theirs.get(field)!r} there and {ours.get(field)!r} here; "
-                "give another folder"
+                f"{folder} holds a different {what}: {field} is {theirs.get(field)!r} there and {ours.get(field)!r} "
+                "here; give another folder"
             )
 
 
@@ -102,7 +103,8 @@ def _refuse_other_files(folder: Path) -> None:
 
 
 def read_record(folder: Path, name: str) -> dict[str, Any]:
-    """run.json or finished.json. Raises RunFolderError where there is none, FileFormatError for one that is damaged."""
+    """run.json, finished.json or another record. Raises RunFolderError where there is none, FileFormatError for one
+    that is damaged."""
     path = folder / name
     if not path.is_file():
         if name == FINISHED:
@@ -112,7 +114,8 @@ def read_record(folder: Path, name: str) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise FileFormatError(f"{path} is damaged: {error}") from None
-    if not isinstance(record, dict) or not record.keys() >= ({"experiment"} if name == RUN else {"classes", "cost"}):
+    needed = {"classes", "cost"} if name == FINISHED else {"experiment"}
+    if not isinstance(record, dict) or not record.keys() >= needed:
         raise FileFormatError(f"{path} is not a file of lora-ensemble")
     return record
 
@@ -127,10 +130,11 @@ def dataset_label(dataset: Dataset, experiment: Experiment) -> str:
     return f"{name}-{_digest(to_plain(dataset))[:8]}"
 
 
-def prediction_key(experiment: Experiment, dataset: Dataset, split: str, weights: Path) -> str:
-    """Changes when predictions have to be computed anew: with the configuration, the data or the files of weights."""
-    paths = [p for p in sorted(weights.rglob("*")) if p.is_file()]
-    files = [(str(p.relative_to(weights)), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+def prediction_key(experiment: Experiment, dataset: Dataset, split: str, weights: Path | None) -> str:
+    """Changes when predictions have to be computed anew: with the configuration, the data or the files of weights
+    (None: nothing was trained yet)."""
+    paths = [] if weights is None else [p for p in sorted(weights.rglob("*")) if p.is_file()]
+    files = [(str(p.relative_to(weights)), p.stat().st_size, p.stat().st_mtime_ns) for p in paths if weights]
     about = {"kind": registry.name_of(dataset), **to_plain(dataset)}
     return _digest([experiment.determining(), about, split, files])
 

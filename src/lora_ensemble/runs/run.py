@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,42 +94,94 @@ class Run:
 
         return checkpoints(self.folder / CHECKPOINTS)
 
+    def epochs(self) -> dict[int, int]:
+        """The epochs whose weights are there, each with its step. Epoch 0, step 0, is the untrained ensemble (of a
+        language model: the base model); training.save = "epoch" keeps the others."""
+        ends = {c.epochs: c.step for c in self.checkpoints() if c.kept}
+        return {0: 0} | {int(epoch): step for epoch, step in ends.items() if epoch == int(epoch)}
+
     def ensemble(self, step: int | None = None) -> Ensemble:
-        """The trained ensemble, in evaluation mode; step: as it was in that checkpoint."""
+        """The trained ensemble, in evaluation mode; step: as it was in that checkpoint, 0: before training."""
         return self._load(step)[1]
 
-    def predict(self, split: str = "test", dataset: Dataset | None = None, *, step: int | None = None) -> Predictions:
+    def predict(
+        self,
+        split: str = "test",
+        dataset: Dataset | None = None,
+        *,
+        step: int | None = None,
+        epoch: int | None = None,
+    ) -> Predictions:
         """Predictions on a split of the run's data set, or of another one, whose classes may differ (an OOD set).
 
         Kept in predictions/, and computed anew only when weights or configuration have changed. step: with the weights
-        of that checkpoint.
+        of that checkpoint, 0: before training. epoch: with the weights after that epoch, one of `epochs()`.
         """
+        if epoch is not None:
+            if step is not None:
+                raise ConfigurationError([f"step = {step}, epoch = {epoch}: give one of them"])
+            return self.predict_epochs(split, dataset, [epoch])[epoch]
+        kept = self._kept(split, dataset, step)
+        return self._predict(split, dataset, step, self._load(step)) if kept is None else kept
+
+    def predict_epochs(
+        self, split: str = "test", dataset: Dataset | None = None, epochs: Sequence[int] | None = None
+    ) -> dict[int, Predictions]:
+        """Predictions after each epoch, kept as those of `predict`; the backbone is loaded once at most.
+
+        epochs: default all of `epochs()`. Raises RunFolderError for an epoch without weights, and where all are asked
+        for and training kept none.
+        """
+        there = self.epochs()
+        if epochs is None and len(there) == 1 and self.cost["steps"]:
+            raise RunFolderError(f"{self.folder} kept no weights of its epochs; train with --training.save epoch")
+        found: dict[int, Predictions] = {}
+        built = None
+        for epoch in sorted(there if epochs is None else set(epochs)):
+            if epoch not in there:
+                listed = ", ".join(map(str, there))
+                hint = "" if len(there) > 1 else "; --training.save epoch keeps them"
+                raise RunFolderError(f"{self.folder} has no weights of epoch {epoch}; there are: {listed}{hint}")
+            kept = self._kept(split, dataset, there[epoch])
+            if kept is None:  # in rising order: epoch 0 is what is built, later ones are loaded into it
+                built = self._load(there[epoch], built)
+                kept = self._predict(split, dataset, there[epoch], built)
+            found[epoch] = kept
+        return found
+
+    def _kept(self, split: str, dataset: Dataset | None, step: int | None) -> Predictions | None:
+        """Stored predictions that are up to date."""
         from lora_ensemble.predictions import Predictions
 
-        dataset = self.experiment.dataset if dataset is None else dataset
+        path, key = self._place(split, dataset, step)
+        if not path.is_file():
+            return None
+        try:
+            kept = Predictions.load(path)
+        except UserError:
+            return None  # damaged or foreign: made anew
+        return kept if kept.meta.get("key") == key else None
+
+    def _place(self, split: str, dataset: Dataset | None, step: int | None) -> tuple[Path, str]:
+        """Where predictions are kept, and the key of those that are up to date."""
+        dataset = dataset or self.experiment.dataset
         at = "" if step is None else f"-step-{step}"
         path = self.folder / PREDICTIONS / f"{dataset_label(dataset, self.experiment)}-{split}{at}.safetensors"
-        weights = self.folder / ENSEMBLE if step is None else self._checkpoint(step)
-        key = prediction_key(self.experiment, dataset, split, weights)
-        if path.is_file():
-            try:
-                kept = Predictions.load(path)
-            except UserError:
-                kept = None  # damaged or foreign: made anew
-            if kept is not None and kept.meta.get("key") == key:
-                return kept
-        predictions = self._predict(split, dataset, step, key)
-        predictions.save(path)
-        return predictions
+        weights = self.folder / ENSEMBLE if step is None else self._checkpoint(step) if step else None
+        return path, prediction_key(self.experiment, dataset, split, weights)
 
-    def _predict(self, split: str, dataset: Dataset, step: int | None, key: str) -> Predictions:
+    def _predict(
+        self, split: str, dataset: Dataset | None, step: int | None, loaded: tuple[LoadedBackbone, Ensemble]
+    ) -> Predictions:
         from lora_ensemble.training.devices import pick_device
         from lora_ensemble.training.predicting import predict_split
 
+        path, key = self._place(split, dataset, step)
         experiment, training = self.experiment, self.experiment.training
+        dataset = dataset or experiment.dataset
         rows = dataset.load(split)
         check_modality(experiment, rows)
-        backbone, ensemble = self._load(step)
+        backbone, ensemble = loaded
         predictions = predict_split(
             ensemble,
             rows,
@@ -150,20 +203,32 @@ class Run:
             "step": step,
             "key": key,
         }
-        return dataclasses.replace(predictions, meta={**about, **predictions.meta})
+        predictions = dataclasses.replace(predictions, meta={**about, **predictions.meta})
+        predictions.save(path)
+        return predictions
 
-    def _load(self, step: int | None) -> tuple[LoadedBackbone, Ensemble]:
+    def _load(
+        self, step: int | None, built: tuple[LoadedBackbone, Ensemble] | None = None
+    ) -> tuple[LoadedBackbone, Ensemble]:
+        """built: an ensemble of this run, to load another checkpoint into."""
         from lora_ensemble.engine.saving import load_ensemble, read_tensors
         from lora_ensemble.training.checkpoints import WEIGHTS
 
         classes = len(self.classes)
         if step is None:
-            backbone = load_backbone(self.experiment, classes)
+            backbone = load_backbone(self._fitted, classes)
             return backbone, load_ensemble(self.folder / ENSEMBLE, backbone.model)
-        weights = read_tensors(self._checkpoint(step) / WEIGHTS)
-        backbone, ensemble = build(self.experiment, classes)
-        ensemble.load_trainable_state(weights)
+        weights = read_tensors(self._checkpoint(step) / WEIGHTS) if step else None
+        backbone, ensemble = built or build(self._fitted, classes)
+        if weights is not None:
+            ensemble.load_trainable_state(weights)
         return backbone, ensemble.eval()
+
+    @property
+    def _fitted(self) -> Experiment:
+        """The experiment, with what its backbone took from the training split."""
+        kept = read_record(self.folder, FINISHED).get("backbone", self._record["experiment"]["backbone"])
+        return Experiment.from_dict({**self._record["experiment"], "backbone": kept})
 
     def _checkpoint(self, step: int) -> Path:
         found = {c.step: c.folder for c in self.checkpoints()}
@@ -206,12 +271,17 @@ def _train(experiment: Experiment, folder: Path, on_progress: OnProgress) -> Non
     split = experiment.dataset.load("train")
     check_modality(experiment, split)
     with seeded(experiment.seed):  # the caller's random numbers stay as they are
-        backbone, ensemble = build(experiment, len(split.classes))
+        fitted = dataclasses.replace(experiment, backbone=experiment.backbone.fitted(split))
+        backbone, ensemble = build(fitted, len(split.classes))
         cost = fit(ensemble, split, backbone, experiment.training, experiment.seed, folder, on_progress)
     if is_main_process():
         with new_folder(folder / ENSEMBLE) as partial:
             ensemble.save_pretrained(partial)
-        finished = {"classes": list(split.classes), "cost": dataclasses.asdict(cost)}
+        finished = {
+            "classes": list(split.classes),
+            "cost": dataclasses.asdict(cost),
+            "backbone": fitted.to_dict()["backbone"],
+        }
         atomic_write_json(folder / FINISHED, finished)
     _tidy(experiment, folder)
     wait_for_all()

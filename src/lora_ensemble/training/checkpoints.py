@@ -16,6 +16,7 @@ WEIGHTS = "model.safetensors"
 """What training changes: `Ensemble.trainable_state()`."""
 
 _ABOUT = "about.json"
+_TRAINER_STATE = "trainer_state.json"  # written by transformers' Trainer
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -30,6 +31,11 @@ class Checkpoint:
     """Whether the user asked for it (`training.save`), or it only serves to resume."""
     seconds: float
     """Training time until then."""
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the training split until then."""
+        return json.loads((self.folder / _TRAINER_STATE).read_text())["epoch"]
 
 
 def folder_name(step: int) -> str:

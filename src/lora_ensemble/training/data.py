@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from lora_ensemble.contracts import Batch, LoadedBackbone, Split
 from lora_ensemble.engine.ensemble import Ensemble
+from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.randomness import generator
 from lora_ensemble.training.loading import LABELS, MemberBatches, batches, opened
 from lora_ensemble.training.options import Training
 
 
 class TrainingBatches:
-    """A training split, shuffled by (seed, epoch) for all members, by (seed, member, epoch) for each, or not at all;
-    prepared by the backbone and augmented on the device, by (seed, step). Process `rank` of `world` gets its share."""
+    """A training split, shuffled by (seed, epoch) for all members, by (seed, member, epoch) for each, or not at all,
+    and grouped by length where asked; prepared by the backbone and augmented on the device, by (seed, step). Process
+    `rank` of `world` gets its share."""
 
     def __init__(
         self,
@@ -33,8 +36,9 @@ class TrainingBatches:
         self.members = range(ensemble.first_member, ensemble.first_member + len(self.trained))
         order = None if self.shared else self.members
         shuffled = training.data_order != "fixed"
-        self.sampler = MemberBatches(len(split), training.batch_size, seed, order, rank, world, shuffled)
-        self.loader = batches(split, backbone.collate, self.sampler, training.workers)
+        lengths = _lengths(split, backbone, training)
+        self.sampler = MemberBatches(len(split), training.batch_size, seed, order, rank, world, shuffled, lengths)
+        self.loader = batches(split, backbone.collate, self.sampler, training.workers, backbone.collate_labelled)
 
     def prepared(self, batch: dict[str, Any], device: torch.device, step: int, micro_batch: int) -> Batch:
         """A batch of the loader as inputs of the model with "labels", augmented. Raises the DataError that making the
@@ -67,3 +71,14 @@ class TrainingBatches:
         rows = len(batch[LABELS]) // len(self.trained)
         part = slice((members.start - self.trained.start) * rows, (members.stop - self.trained.start) * rows)
         return {name: values[part] for name, values in batch.items()}
+
+
+def _lengths(split: Split, backbone: LoadedBackbone, training: Training) -> Sequence[int] | None:
+    """Of the rows, where batches are grouped by them. Raises DataError for rows that are too long in any case,
+    ConfigurationError where there is no length to group by."""
+    if backbone.lengths is None:
+        if training.group_by_length:
+            raise ConfigurationError(["training.group_by_length: the inputs of this backbone all have one length"])
+        return None
+    lengths = backbone.lengths(split.examples)
+    return lengths if training.group_by_length else None

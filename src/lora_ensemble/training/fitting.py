@@ -58,6 +58,7 @@ def fit(
 ) -> Cost:
     """Train an ensemble in place; resumes from the newest complete checkpoint in `folder`/checkpoints.
 
+    An ensemble without trainable parameters is done at once.
     Writes log.jsonl, checkpoints and, if asked for, tensorboard/ into the folder. Raises DataError for a split that
     cannot be trained on, ConfigurationError for options that do not fit it, DivergedError for a loss that is not
     finite.
@@ -65,6 +66,8 @@ def fit(
     device = pick_device(training.device)
     if problem := precision_problem(training.precision, device):
         raise ConfigurationError([problem])
+    if not any(p.requires_grad for p in ensemble.parameters()):
+        return Cost(0, 0.0, 0.0, None, trainable_parameters=0, device=device.type)
     check_split(split)
     if training.members_per_pass is not None:
         ensemble.members_per_pass = training.members_per_pass

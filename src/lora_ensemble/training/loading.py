@@ -16,28 +16,39 @@ from lora_ensemble.randomness import generator
 
 LABELS = "labels"
 
+_POOL = 50  # batches whose rows are sorted by length together
+
 # An exception from a worker would arrive wrapped in a page of traceback; it travels as a value instead.
 _ERROR = "error"
+
+CollateExamples = Callable[[Sequence[Example]], Batch]
+CollateLabelled = Callable[[Sequence[Example], np.ndarray], Batch]
 
 
 class Collate:
     """Rows of a split to CPU tensors, with "labels" where the split has them. Runs in the loader's workers.
 
-    A DataError (an example that cannot be read, an input that is NaN or infinite) is raised by `opened`.
+    labelled: makes inputs and labels together, in place of `collate`. A DataError (an example that cannot be read, an
+    input that is NaN or infinite) is raised by `opened`.
     """
 
-    def __init__(self, split: Split, collate: Callable[[Sequence[Example]], Batch]):
-        self.split, self.collate = split, collate
+    def __init__(self, split: Split, collate: CollateExamples, labelled: CollateLabelled | None = None):
+        self.split, self.collate, self.labelled = split, collate, labelled
 
     def __call__(self, rows: list[int]) -> dict[str, Any]:
+        examples = [self.split.examples[i] for i in rows]
+        labels = None if self.split.labels is None else self.split.labels[rows]
         try:
-            batch = self.collate([self.split.examples[i] for i in rows])
+            if self.labelled is None or labels is None:
+                batch = self.collate(examples)
+            else:
+                batch = self.labelled(examples, labels)
             self._check(batch, rows)
         except DataError as error:
             return {_ERROR: str(error)}
-        if self.split.labels is None:
+        if labels is None or LABELS in batch:
             return batch
-        return {**batch, LABELS: torch.as_tensor(self.split.labels[rows])}
+        return {**batch, LABELS: torch.as_tensor(labels)}
 
     def _check(self, batch: Batch, rows: list[int]) -> None:
         for name, values in batch.items():
@@ -55,7 +66,7 @@ def opened(batch: dict[str, Any]) -> Batch:
 
 class MemberBatches(Sampler[list[int]]):
     """Row numbers of the batches of an epoch; the same for the same seed and `epoch`, which the trainer sets. Rising
-    where they are not shuffled.
+    where they are not shuffled. lengths: of the rows, of which batches then get like ones (see `_grouped`).
 
     members: None, one order for all; otherwise member m shuffles by (seed, m, epoch), and a batch holds the rows of
     each member, one member after another. Of `world` processes, process `rank` gets its share of every batch; where a
@@ -71,9 +82,10 @@ class MemberBatches(Sampler[list[int]]):
         rank: int = 0,
         world: int = 1,
         shuffled: bool = True,
+        lengths: Sequence[int] | None = None,
     ):
         self.size, self.batch_size, self.seed, self.members = size, batch_size, seed, members
-        self.rank, self.world, self.shuffled = rank, world, shuffled
+        self.rank, self.world, self.shuffled, self.lengths = rank, world, shuffled, lengths
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -88,19 +100,35 @@ class MemberBatches(Sampler[list[int]]):
     def _order(self, member: int | str) -> list[int]:
         if not self.shuffled:
             return list(range(self.size))
-        return torch.randperm(self.size, generator=generator(self.seed, "order", member, self.epoch)).tolist()
+        order = torch.randperm(self.size, generator=generator(self.seed, "order", member, self.epoch)).tolist()
+        return order if self.lengths is None else self._grouped(order, self.lengths)
+
+    def _grouped(self, order: list[int], lengths: Sequence[int]) -> list[int]:
+        """The same rows, sorted by length within pools of `_POOL` batches; then the batches of a pool are shuffled, by
+        (seed, epoch) alone, so that members with orders of their own have batches of like lengths at the same time. A
+        last, smaller batch stays the last, of rows of any length."""
+        size = self.batch_size
+        whole = len(order) // size * size
+        grouped: list[int] = []
+        for start in range(0, whole, _POOL * size):
+            pool = sorted(order[start : min(start + _POOL * size, whole)], key=lambda row: lengths[row])
+            which = torch.randperm(len(pool) // size, generator=generator(self.seed, "pool", self.epoch, start))
+            grouped += [row for i in which.tolist() for row in pool[i * size : (i + 1) * size]]
+        return grouped + order[whole:]
 
     def _share(self, rows: list[int]) -> list[int]:
         each = -(-len(rows) // self.world)
         return [rows[i % len(rows)] for i in range(self.rank * each, (self.rank + 1) * each)]
 
 
-def batches(split: Split, collate: Callable[[Sequence[Example]], Batch], rows: Sampler, workers: int) -> DataLoader:
+def batches(
+    split: Split, collate: CollateExamples, rows: Sampler, workers: int, labelled: CollateLabelled | None = None
+) -> DataLoader:
     """A loader of checked batches on the CPU, in pinned memory where there is a GPU. Draws no global random numbers."""
     return DataLoader(
         range(len(split)),  # type: ignore[arg-type]
         batch_sampler=rows,
-        collate_fn=Collate(split, collate),
+        collate_fn=Collate(split, collate, labelled),
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),

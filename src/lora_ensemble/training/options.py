@@ -62,6 +62,8 @@ class Training:
     data_order: Literal["shared", "independent", "fixed"] = "shared"
     """All members see the same batches, shuffled; or each has batches of its own, shuffled by seed and member; or all
     members see the rows in the order of the data set, the same in every epoch."""
+    group_by_length: bool = False
+    """Batches of rows of like length, still random: less padding. For texts."""
     class_weights: Literal["uniform", "ins", "isns", "ens"] = "uniform"
     """Weights of the classes by their number of training examples n: equal, 1/n, 1/sqrt(n), or effective number."""
     ens_beta: float = 0.9991
@@ -138,6 +140,8 @@ class Training:
             )
         if self.schedule_steps is not None and self.schedule not in ("cosine", "linear"):
             found.append(f"training.schedule_steps: only 'cosine' and 'linear' have it, not {self.schedule!r}")
+        if self.group_by_length and self.data_order == "fixed":
+            found.append("training.group_by_length: changes the order, which training.data_order = 'fixed' forbids")
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             found.append("training.nesterov: needs optimizer 'sgd' and a momentum above 0")
         if self.momentum and self.optimizer != "sgd":

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
-from torch.utils.data import BatchSampler, SequentialSampler
+from torch import Tensor
+from torch.utils.data import BatchSampler
 
 from lora_ensemble.contracts import LoadedBackbone, Split
 from lora_ensemble.engine.ensemble import Ensemble, evaluating
+from lora_ensemble.engine.losses import IGNORE
 from lora_ensemble.errors import DataError
 from lora_ensemble.predictions import Predictions
 from lora_ensemble.randomness import seeded
@@ -32,28 +36,90 @@ def predict_split(
     seed: int = 0,
 ) -> Predictions:
     """Logits of all members on every example, in evaluation mode. The same for the same seed and batch size, also where
-    dropout stays on.
+    dropout stays on. Rows that differ in length run sorted by it, and come back in their order.
 
-    classes: those that the ensemble was trained on. Labels are kept where the split has the same ones. Raises DataError
-    for an empty split and for inputs that are NaN or infinite.
+    classes: those that the ensemble was trained on. Labels are kept where those of the split are the same ones, or the
+    first of them. Where the backbone predicts tokens (`by_token`), the rows are tokens, named <id>#<number>, and all
+    labels are 0. Raises DataError for an empty split and for inputs that are NaN, infinite or too long.
     """
     if len(split) == 0:
         raise DataError("the split is empty")
-    rows = BatchSampler(SequentialSampler(range(len(split))), batch_size, drop_last=False)
     ensemble.to(device)
-    logits = []
     began = time.monotonic()
     with (
         evaluating(ensemble),
         seeded(seed, "predict"),
         torch.autocast(device.type, _AUTOCAST.get(precision), enabled=precision in _AUTOCAST),
     ):
-        for batch in batches(split, backbone.collate, rows, workers):
-            moved = {name: values.to(device, non_blocking=True) for name, values in opened(batch).items()}
-            moved.pop(LABELS, None)
-            logits.append(ensemble(**backbone.prepare(moved)).logits.float())
-    logits_MBC = torch.cat(logits, dim=1).cpu()
+        order = _order(split, backbone)
+        outputs = _outputs(ensemble, split, backbone, BatchSampler(order, batch_size, drop_last=False), device, workers)
+        predictions = (_of_rows if backbone.by_token is None else _of_tokens)(outputs, order, split, backbone, classes)
     seconds = time.monotonic() - began
-    same = split.labels is not None and list(split.classes) == list(classes)
-    meta = {"classes": list(classes), "seconds": seconds, "examples_per_second": len(split) / seconds}
-    return Predictions(logits_MBC, torch.as_tensor(split.labels) if same else None, list(split.ids), meta)
+    cost = {"seconds": seconds, "examples_per_second": len(split) / seconds}
+    return replace(predictions, meta={**predictions.meta, **cost})
+
+
+def _order(split: Split, backbone: LoadedBackbone) -> list[int]:
+    """Longest first, so that a batch that does not fit into memory is met at once."""
+    rows = list(range(len(split)))
+    if backbone.lengths is None:
+        return rows
+    lengths = backbone.lengths(split.examples)
+    return sorted(rows, key=lambda row: -lengths[row])
+
+
+def _outputs(
+    ensemble: Ensemble,
+    split: Split,
+    backbone: LoadedBackbone,
+    rows: BatchSampler,
+    device: torch.device,
+    workers: int,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Logits of each batch, and its labels."""
+    labelled = None if backbone.by_token is None else backbone.collate_labelled
+    for batch in batches(split, backbone.collate, rows, workers, labelled):
+        moved = {name: values.to(device, non_blocking=True) for name, values in opened(batch).items()}
+        labels = moved.pop(LABELS, None)
+        yield ensemble(**backbone.prepare(moved)).logits.float(), labels
+
+
+def _of_rows(
+    outputs: Iterator[tuple[Tensor, Tensor | None]],
+    order: Sequence[int],
+    split: Split,
+    backbone: LoadedBackbone,
+    classes: Sequence[str],
+) -> Predictions:
+    logits_MBC = torch.cat([logits for logits, _ in outputs], dim=1).cpu()
+    logits_MBC = logits_MBC[:, torch.tensor(order).argsort()]
+    same = split.labels is not None and list(split.classes) == list(classes)[: len(split.classes)]
+    labels = torch.as_tensor(split.labels) if same else None
+    return Predictions(logits_MBC, labels, list(split.ids), {"classes": [*classes, *backbone.other_classes]})
+
+
+def _of_tokens(
+    outputs: Iterator[tuple[Tensor, Tensor | None]],
+    order: Sequence[int],
+    split: Split,
+    backbone: LoadedBackbone,
+    classes: Sequence[str],
+) -> Predictions:
+    """A row for each token. Which other tokens are classes depends on the ensemble, so that the last class carries a
+    name of its own: predictions of different ensembles cannot be concatenated by mistake."""
+    assert backbone.by_token is not None
+    if split.labels is None:
+        raise DataError("the split has no labels: the answer is part of the text whose tokens are predicted")
+    parts: dict[int, Tensor] = {}
+    left = iter(order)
+    for logits, labels in outputs:
+        assert labels is not None
+        counts = (labels[:, 1:] != IGNORE).sum(1).tolist()
+        kept_MNC = backbone.by_token(logits, labels).cpu()
+        parts |= {next(left): part for part in kept_MNC.split(counts, dim=1)}
+    logits_MNC = torch.cat([parts[row] for row in range(len(split))], dim=1)
+    ids = [f"{split.ids[row]}#{n + 1}" for row in range(len(split)) for n in range(parts[row].shape[1])]
+    *others, rest = backbone.other_classes
+    digest = hashlib.sha256(logits_MNC.numpy().tobytes()).hexdigest()[:8]
+    names = ["the token itself", *others, f"{rest} ({digest})"]
+    return Predictions(logits_MNC, torch.zeros(len(ids), dtype=torch.long), ids, {"classes": names})

@@ -45,11 +45,15 @@ OnProgress = Callable[[Progress], None]
 
 
 class TerminalProgress:
-    """A progress bar in a terminal, else one plain line per tenth of the run. Used as a context manager."""
+    """A progress bar in a terminal, else one plain line per tenth of the run. Used as a context manager.
 
-    def __init__(self, title: str = "", stream: TextIO | None = None):
+    bar: False for lines in a terminal, too, where several runs show their progress at once.
+    """
+
+    def __init__(self, title: str = "", stream: TextIO | None = None, *, bar: bool = True):
         self.title = title
         self.stream = stream or sys.stderr
+        self.draws = bar and self.stream.isatty()
         self.bar: Any = None
         self.printed = 0
 
@@ -61,7 +65,7 @@ class TerminalProgress:
             self.bar.stop()
 
     def __call__(self, progress: Progress) -> None:
-        if self.stream.isatty():
+        if self.draws:
             self._draw(progress)
         elif progress.step * _LINES // progress.total_steps > self.printed:
             self.printed = progress.step * _LINES // progress.total_steps

@@ -9,19 +9,32 @@ from typing import Any
 
 from lora_ensemble.datasets.cifar10 import Cifar10
 from lora_ensemble.datasets.cifar100 import Cifar100
+from lora_ensemble.datasets.esc50 import Esc50
 from lora_ensemble.datasets.ham10000 import Ham10000
 from lora_ensemble.errors import ConfigurationError, UnknownNameError, UserError
 from lora_ensemble.interop.prs_eth.table import Settings, read_settings
+from lora_ensemble.interop.torchvision import ARCHITECTURES
 
+METHODS = ("lora", "deep", "dropout")
 IMAGE_MODELS = ("LoRA_Former", "Deep_Ensemble", "MCDropout")
 AUDIO_MODELS = ("AST_Former", "Explicit_AST", "ASTMCDropout")
+"""The published names of these methods, over a ViT and over an AST."""
+
+DEIT = {
+    "base384": "timm/deit_base_distilled_patch16_384.fb_in1k",
+    "base224": "timm/deit_base_distilled_patch16_224.fb_in1k",
+    "small224": "timm/deit_small_distilled_patch16_224.fb_in1k",
+    "tiny224": "timm/deit_tiny_distilled_patch16_224.fb_in1k",
+}
+"""Where the ImageNet weights of an AST are on the hub, by their published name."""
 
 DATASETS: dict[str, tuple[type[Any], int, int]] = {
     "CIFAR10": (Cifar10, 10, 50_000),
     "CIFAR100": (Cifar100, 100, 50_000),
     "HAM10000": (Ham10000, 7, 8_012),
+    "ESC50": (Esc50, 50, 1_600),
 }
-"""Data set, its number of classes, and of training images as published."""
+"""Data set, its number of classes, and of training examples as published."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,16 @@ class Request:
     as_published: bool = False
 
     @property
+    def method(self) -> str:
+        """One of METHODS."""
+        return METHODS[(IMAGE_MODELS + AUDIO_MODELS).index(self.model_name) % len(METHODS)]
+
+    @property
+    def audio(self) -> bool:
+        """Whether the backbone is an AST."""
+        return self.model_name in AUDIO_MODELS
+
+    @property
     def snapshot(self) -> bool:
         """Whether one network is trained in cycles, `members` in number."""
         return self.settings.get("training.mode") == "snapshot"
@@ -44,8 +67,16 @@ class Request:
         return 1 if self.snapshot else self.members
 
     @property
+    def weights(self) -> str | None:
+        """Where the ImageNet weights of an AST are; None where it is pretrained on AudioSet."""
+        version = self.settings.get("model.DeiT_version", "base384")
+        return None if self.settings.get("model.audioset_pretraining") else DEIT[version]
+
+    @property
     def arch(self) -> str:
-        """torchvision's name of the architecture."""
+        """torchvision's name of the architecture; of an AST, what it starts from."""
+        if self.audio:
+            return f"an AST from {(self.weights or 'AudioSet').removeprefix('timm/')}"
         return f"vit_{self.settings.values['model.ViT_config'][0]}_{self.settings.values['model.ViT_patch_size']}"
 
     @property
@@ -55,10 +86,23 @@ class Request:
         return math.ceil(examples / self.settings.values["training.training_batch_size"])
 
     @property
-    def published_steps(self) -> int:
-        """After how many steps the published code ends: it stops at `max_epochs` as well as at `max_steps`."""
+    def layers(self) -> int:
+        """Number of transformer blocks."""
+        return 12 if self.audio else ARCHITECTURES[self.arch].layers
+
+    @property
+    def steps_in_bounds(self) -> int:
+        """The smaller of the two limits, `max_steps` and `max_epochs`."""
         values = self.settings.values
         return min(values["training.max_steps"], values["training.max_epochs"] * self.steps_per_epoch)
+
+    @property
+    def published_steps(self) -> int:
+        """After how many steps the published code ends, which is with `max_epochs`: `max_steps` only cuts the epoch
+        short in which it is reached. In the settings for images, that is the last one."""
+        values, per_epoch = self.settings.values, self.steps_per_epoch
+        whole = values["training.max_epochs"] * per_epoch
+        return whole - (-self.steps_in_bounds % per_epoch)
 
 
 def request(name_or_path: str | Path, model_name: str, members: int, *, as_published: bool = False) -> Request:
@@ -72,6 +116,4 @@ def request(name_or_path: str | Path, model_name: str, members: int, *, as_publi
     if (model_name in AUDIO_MODELS) != (data_set == "ESC50"):
         expected = AUDIO_MODELS if data_set == "ESC50" else IMAGE_MODELS
         raise UserError(f"settings {settings.name} are for {data_set}, so for {', '.join(expected)}, not {model_name}")
-    if data_set == "ESC50":
-        raise UserError(f"settings {settings.name} need the backbone 'ast' and the data set 'esc50', not here yet")
     return Request(settings, model_name, members, as_published)

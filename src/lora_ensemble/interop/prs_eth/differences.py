@@ -9,7 +9,6 @@ from typing import Any
 from lora_ensemble import registry
 from lora_ensemble.interop.prs_eth.command_line import Request, request
 from lora_ensemble.interop.prs_eth.settings import experiment
-from lora_ensemble.interop.torchvision import ARCHITECTURES
 
 MISNAMED = {
     "CIFAR100_settings_max12noise3": "its name stands for noise of scale 0.01, its value is 0.1, as in max12noise2",
@@ -39,7 +38,7 @@ def summary(asked: Request) -> str:
     fields = {
         **_changed(made.method),
         "data_set": registry.name_of(made.dataset),
-        "augmentation": "+".join(getattr(made.dataset, "augmentation", ())) or "none",
+        **_of_data(made.dataset),
         "steps": t.max_steps,
         "warmup": t.warmup_steps,
         "batch": t.batch_size,
@@ -51,6 +50,13 @@ def summary(asked: Request) -> str:
     }
     said = ", ".join(f"{key} {value}" for key, value in fields.items())
     return f"{registry.name_of(made.method)} of {asked.arch}, {said}"
+
+
+def _of_data(dataset: Any) -> dict[str, Any]:
+    """What of a data set a table would name."""
+    if dataset.folds:
+        return {"fold": dataset.fold}
+    return {"augmentation": "+".join(getattr(dataset, "augmentation", ())) or "none"}
 
 
 def _changed(method: Any) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def _optimizer(asked: Request) -> str | None:
 
 
 def _normalisation(asked: Request) -> str | None:
-    if asked.as_published:
+    if asked.as_published or asked.audio:
         return None
     return (
         "published: pixels divided by 255, channel_mean and channel_std unused; here ImageNet's mean and standard "
@@ -95,25 +101,31 @@ def _clip(asked: Request) -> str | None:
             f"the published loss is the mean over members, ours their sum: gradient clip and weight decay are "
             f"{asked.members} times those of the settings, for the same steps"
         )
-    if asked.model_name == "MCDropout":
+    if asked.method == "dropout":
         return "published: the loss, and so what the gradient clip sees, is the mean over members; here it is their sum"
     return "published: gradients of all members are clipped together, of the mean over members; here each member's own"
 
 
 def _steps(asked: Request) -> str | None:
     epochs, steps = (asked.settings.values[f"training.max_{unit}"] for unit in ("epochs", "steps"))
-    if asked.published_steps < steps and not asked.as_published:
-        return f"published: ends with epoch {epochs}, after {asked.published_steps} of {steps} steps"
-    if epochs * asked.steps_per_epoch >= steps + asked.steps_per_epoch:
-        return f"published: goes on after max_steps to the end of max_epochs; here {steps} steps"
+    done = asked.published_steps
+    if asked.audio and asked.as_published and done > steps:
+        return f"published: {done} steps, as here, but the epoch in which max_steps = {steps} is reached ends there"
+    if done < steps and not asked.audio and not asked.as_published:
+        return f"published: ends with epoch {epochs}, after {done} of {steps} steps"
+    if done > steps:
+        return f"published: goes on after max_steps to the end of max_epochs, after {done} steps; here {steps} steps"
     return None
 
 
 def _noise(asked: Request) -> str | None:
     scale, last = asked.settings.get("model.perturb_scale", 0), asked.settings.get("model.max_perturb_layer")
-    if asked.model_name != "Deep_Ensemble" or asked.snapshot or not scale or last == 0:
+    if asked.method != "deep" or asked.snapshot or not scale or last == 0:
         return None
-    layers = ARCHITECTURES[asked.arch].layers
+    layers = asked.layers
+    if asked.audio:
+        here = "without" if asked.as_published else f"noise on the last {layers if last is None else last}"
+        return f"published: an AST with noise on its blocks is refused, so it was trained without; here {here}"
     meant, done = layers if last is None else last, 0 if last is None else layers - last
     biases = "published: noise also on biases; here on weight matrices alone"
     if asked.as_published:
@@ -122,9 +134,12 @@ def _noise(asked: Request) -> str | None:
 
 
 def _heads(asked: Request) -> str | None:
-    if asked.model_name == "MCDropout":
+    if asked.method == "dropout":
         return "published: the heads of the members are never trained, nor saved; here they are trained"
-    if asked.settings.get("model.head_init"):
+    if kind := asked.settings.get("model.head_init"):
+        if asked.audio:
+            said = f"published: head_init = {kind!r} has no effect on an AST; here heads start as it says, biases at 0"
+            return None if asked.as_published else said
         return "published: biases of heads are drawn as torch.nn.Linear's also with head_init; here they start at 0"
     return None
 
@@ -142,6 +157,16 @@ def _split(asked: Request) -> str | None:
     if asked.settings.values["data.data_set"] != "HAM10000":
         return None
     return "as published, images of one lesion fall on both sides of the split; dataset.grouped = true splits by lesion"
+
+
+def _folds(asked: Request) -> str | None:
+    if not asked.audio:
+        return None
+    fold = int(asked.settings.get("training.cross_validation_fold", 1))
+    return (
+        "published: five folds, scored at the epoch with the best mean accuracy on the test folds; here fold "
+        f"{fold}, after the last step; lora_ensemble.runs.folds.cross_validate runs an experiment on all"
+    )
 
 
 def _rotation(asked: Request) -> str | None:
@@ -182,6 +207,7 @@ _RULES: tuple[Callable[[Request], str | None], ...] = (
     _heads,
     _snapshot,
     _split,
+    _folds,
     _rotation,
     pooling,
     _test_split,

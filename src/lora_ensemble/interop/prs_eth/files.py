@@ -13,7 +13,7 @@ from lora_ensemble.interop.prs_eth.command_line import DATASETS
 from lora_ensemble.interop.prs_eth.table import read_settings
 
 HUB = "prs-eth/LoRA-Ensemble"
-_NAME = re.compile(r"\w+_ViT_(?P<config>[a-z]+)_(?P<patch>\d+)_(?P<members>\d+)_members_(?P<settings>.+)")
+_NAME = re.compile(r"\w+?_ViT_(?P<config>[a-z]+|DeiT_base384)_(?P<patch>\d+)_(?P<members>\d+)_members_(?P<settings>.+)")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Expected:
         known: dict[str, Any] = {}
         given["drawn_classes"] = given.get("num_classes")
         if match := _NAME.fullmatch(name):
-            known = {"arch": f"vit_{match['config'][0]}_{match['patch']}", "members": int(match["members"])}
+            known = {"members": int(match["members"])}
+            known |= {"arch": f"vit_{match['config'][0]}_{match['patch']}"} if match["config"].islower() else {}
             known |= _from_settings(match["settings"])
         return cls(**(known | {k: v for k, v in given.items() if v is not None}))
 

@@ -6,26 +6,25 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lora_ensemble.errors import FileFormatError
+from lora_ensemble.interop.prs_eth.ast_formats import (
+    AstDeepFile,
+    AstLoraFile,
+    is_ast_lora,
+    is_ast_networks,
+    read_ast_lora,
+    read_ast_networks,
+)
+from lora_ensemble.interop.prs_eth.tensors import Heads, expect, shape_of
 from lora_ensemble.interop.torchvision import read_pickle
 
 PROJECTIONS = ("q", "k", "v", "out")
 _LORA = re.compile(r"encoder_layer_(\d+)_(q|k|v|out)_proj_w_([ab])\.weight")
-_AUDIO = re.compile(r"blocks_\d+_(qkv|proj)_w_[ab]\.weight")
 _HEAD = re.compile(r"(?:.*heads\.head\.(?:params\.)?|head_)(weight|bias)")
-
-
-@dataclass(frozen=True)
-class Heads:
-    """A linear head per member: weight (M, C, D), bias (M, C)."""
-
-    weight: Tensor
-    bias: Tensor
 
 
 @dataclass(frozen=True)
@@ -61,21 +60,24 @@ class DropoutFile:
     heads: Heads | None
 
 
-def read_weights(path: Path, members: int | None = None) -> LoraFile | DeepFile | DropoutFile:
+PublishedFile = LoraFile | DeepFile | DropoutFile | AstLoraFile | AstDeepFile
+
+
+def read_weights(path: Path, members: int | None = None) -> PublishedFile:
     """The contents of a `.pt` file. members: for a single head that all members share.
 
-    Raises FileFormatError for anything that none of the three published kinds of models writes."""
+    Raises FileFormatError for anything that none of the published kinds of models writes."""
     content = read_pickle(path)
     try:
         if isinstance(content, list | tuple) and content and all(isinstance(t, Tensor) for t in content):
-            return _deep(content)
+            return read_ast_networks(content) if is_ast_networks(content) else _deep(content)
         if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
             raise FileFormatError(f"holds a {type(content).__name__}, expected tensors by name, or a list of them")
         state = {name: t.detach() for name, t in content.items() if "base_model" not in name}
         if any(map(_LORA.fullmatch, state)):
             return _lora(state)
-        if any(map(_AUDIO.fullmatch, state)):
-            raise FileFormatError("holds an ensemble over an audio spectrogram transformer, which is not read yet")
+        if is_ast_lora(state):
+            return read_ast_lora(state)
         return _dropout(state, members)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
@@ -94,14 +96,14 @@ def _lora(state: Mapping[str, Tensor]) -> LoraFile:
         for part in "ab":
             if part not in found.get(key, {}):
                 raise FileFormatError(f"encoder_layer_{key[0]}_{key[1]}_proj_w_{part}.weight is missing")
-    members, r, width = _shape(found[0, "q"]["a"], "encoder_layer_0_q_proj_w_a.weight", 3)
+    members, r, width = shape_of(found[0, "q"]["a"], "encoder_layer_0_q_proj_w_a.weight", 3)
     for (layer, p), parts in found.items():
         for part, shape in (("a", (members, r, width)), ("b", (members, width, r))):
-            _expect(f"encoder_layer_{layer}_{p}_proj_w_{part}.weight", parts[part], shape)
+            expect(f"encoder_layer_{layer}_{p}_proj_w_{part}.weight", parts[part], shape)
     heads = _heads(rest, members)
     if heads is None:
         raise FileFormatError("head_weight and head_bias are missing")
-    _expect("head_weight", heads.weight, (members, heads.weight.shape[1], width))
+    expect("head_weight", heads.weight, (members, heads.weight.shape[1], width))
     if rest:
         raise FileFormatError(f"unknown tensor {min(rest)!r}")
     return LoraFile({key: (parts["a"], parts["b"]) for key, parts in found.items()}, heads)
@@ -139,8 +141,8 @@ def _heads(state: dict[str, Tensor], members: int | None) -> Heads | None:
         if members is None:
             raise FileFormatError("holds one head for all members; say how many there are: members = ...")
         weight, bias = weight.expand(members, *weight.shape), bias.expand(members, *bias.shape)
-    _, classes, _ = _shape(weight, "head_weight", 3)
-    _expect("head_bias", bias, (len(weight), classes))
+    _, classes, _ = shape_of(weight, "head_weight", 3)
+    expect("head_bias", bias, (len(weight), classes))
     return Heads(weight, bias)
 
 
@@ -151,14 +153,3 @@ def parameter_names(layers: int) -> list[str]:
     with torch.device("meta"):
         network = VisionTransformer(2, 1, layers, num_heads=1, hidden_dim=1, mlp_dim=1)
     return [name for name, _ in network.named_parameters()]
-
-
-def _shape(tensor: Tensor, name: str, dimensions: int) -> Any:
-    if tensor.ndim != dimensions:
-        raise FileFormatError(f"{name} has shape {tuple(tensor.shape)}, expected {dimensions} axes")
-    return tensor.shape
-
-
-def _expect(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != shape:
-        raise FileFormatError(f"{name} has shape {tuple(tensor.shape)}, the other tensors ask for {shape}")

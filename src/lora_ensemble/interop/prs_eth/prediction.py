@@ -1,15 +1,20 @@
-"""Predictions of an ensemble with published weights: on images divided by 255, as it was trained."""
+"""Predictions of an ensemble with published weights, on inputs as in its training: images divided by 255, or sounds."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lora_ensemble.backbones.ast import Ast
 from lora_ensemble.backbones.torchvision_vit import TorchvisionVit
 from lora_ensemble.contracts import Dataset, LoadedBackbone
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.predictions import Predictions
 from lora_ensemble.training.devices import pick_device
 from lora_ensemble.training.predicting import predict_split
+
+if TYPE_CHECKING:
+    from lora_ensemble.backbones._ast_inputs import SpectrogramInputs
+    from lora_ensemble.backbones._images import ImageInputs
 
 
 def predict(
@@ -26,7 +31,7 @@ def predict(
 
     Raises DataError for data that are missing or unreadable."""
     rows = dataset.load(split)
-    inputs = TorchvisionVit(normalisation="none").inputs(_image_size(ensemble))
+    inputs = _inputs(ensemble)
     loaded = LoadedBackbone(model=ensemble, collate=inputs.collate, prepare=inputs.prepare, head=None)
     return predict_split(
         ensemble,
@@ -40,9 +45,12 @@ def predict(
     )
 
 
-def _image_size(ensemble: Ensemble) -> int:
-    from transformers import ViTForImageClassification
+def _inputs(ensemble: Ensemble) -> ImageInputs | SpectrogramInputs:
+    from transformers import ASTForAudioClassification, ViTForImageClassification
 
-    network = next(module for module in ensemble.modules() if isinstance(module, ViTForImageClassification))
-    size: Any = network.config.image_size
-    return size
+    kinds = (ASTForAudioClassification, ViTForImageClassification)
+    network: Any = next(module for module in ensemble.modules() if isinstance(module, kinds))
+    c = network.config
+    if isinstance(network, ASTForAudioClassification):
+        return Ast(frames=c.max_length, bins=c.num_mel_bins).inputs()
+    return TorchvisionVit(normalisation="none").inputs(c.image_size)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lora_ensemble.backbones.ast import Ast
 from lora_ensemble.backbones.torchvision_vit import TorchvisionVit
-from lora_ensemble.contracts import Dataset, Method
+from lora_ensemble.contracts import Backbone, Dataset, Method
+from lora_ensemble.datasets.esc50 import Esc50
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.experiment import Experiment, Training
 from lora_ensemble.interop.prs_eth.command_line import DATASETS, Request, request
@@ -19,6 +21,9 @@ from lora_ensemble.methods.single import Single
 from lora_ensemble.methods.single_lora import SingleLora
 from lora_ensemble.methods.snapshot import Snapshot
 
+ONLY_AUDIO = ("LoRA.train_conv", "LoRA.train_pos", "LoRA.ensemble_layer_norm", "model.audioset_pretraining")
+"""Keys that only mean something for an AST."""
+
 _INIT = {"gaussian": "gaussian", "kaiming": "kaiming", "xavier_uniform": "xavier"}
 _SCHEDULE = {"cyclic_cosine": "cyclic-cosine", "epoch_step": "step"}
 
@@ -29,8 +34,9 @@ def experiment_from_settings(
     """The experiment of the published command line `main.py SETTINGS MODEL_NAME MEMBERS`.
 
     name_or_path: one of the 248 settings names, study/name, or a JSON file of that form. model_name: LoRA_Former,
-    Deep_Ensemble or MCDropout. By default the experiment does what the settings mean; as_published: what the published
-    code makes of them, where that can be expressed. `interop.prs_eth.differences` says in words where the two differ.
+    Deep_Ensemble or MCDropout; for ESC-50, AST_Former, Explicit_AST or ASTMCDropout, over one fold. By default the
+    experiment does what the settings mean; as_published: what the published code makes of them, where that can be
+    expressed. `interop.prs_eth.differences` says in words where the two differ.
 
     Raises UserError for settings or a model that do not exist, or that stand in two studies; ConfigurationError for
     keys and values without meaning.
@@ -41,15 +47,8 @@ def experiment_from_settings(
 def experiment(asked: Request) -> Experiment:
     """The experiment of a checked command line."""
     values, settings = asked.settings.values, asked.settings
-    if asked.arch not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ConfigurationError([f"settings {settings.name}: there is no {asked.arch}; there are {known}"])
     made = Experiment(
-        backbone=TorchvisionVit(
-            arch=asked.arch,  # type: ignore[arg-type]
-            weights="IMAGENET1K_SWAG_LINEAR_V1" if asked.arch == "vit_h_14" else "IMAGENET1K_V1",
-            normalisation="none" if asked.as_published else "imagenet",
-        ),
+        backbone=_spectrogram_transformer(asked) if asked.audio else _vision_transformer(asked),
         method=_method(asked),
         dataset=_dataset(settings),
         training=_training(asked),
@@ -60,6 +59,34 @@ def experiment(asked: Request) -> Experiment:
     return made
 
 
+def _vision_transformer(asked: Request) -> Backbone:
+    settings = asked.settings
+    if asked.arch not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ConfigurationError([f"settings {settings.name}: there is no {asked.arch}; there are {known}"])
+    if wrong := [key for key in ONLY_AUDIO if settings.get(key)]:
+        raise ConfigurationError([f"settings {settings.name}: {key} is for AST_Former" for key in wrong])
+    return TorchvisionVit(
+        arch=asked.arch,  # type: ignore[arg-type]
+        weights="IMAGENET1K_SWAG_LINEAR_V1" if asked.arch == "vit_h_14" else "IMAGENET1K_V1",
+        normalisation="none" if asked.as_published else "imagenet",
+    )
+
+
+def _spectrogram_transformer(asked: Request) -> Backbone:
+    get, lora = asked.settings.get, asked.method == "lora"
+    return Ast(
+        weights=asked.weights,
+        frames=int(get("data.audio_length", 512)),
+        frequency_stride=int(get("data.fstride", 10)),
+        time_stride=int(get("data.tstride", 10)),
+        head_norm="member" if lora and get("LoRA.ensemble_layer_norm") else "shared",
+        fused_qkv=lora,
+        train_patch_embedding=lora and bool(get("LoRA.train_conv")),
+        train_position_embedding=lora and bool(get("LoRA.train_pos")),
+    )
+
+
 def _dataset(settings: Settings) -> Dataset:
     kind, classes, _ = DATASETS[settings.values["data.data_set"]]
     if settings.get("data.num_classes", classes) != classes:
@@ -67,26 +94,28 @@ def _dataset(settings: Settings) -> Dataset:
         raise ConfigurationError(
             [f"settings {settings.name}: data.num_classes = {given}, {settings.values['data.data_set']} has {classes}"]
         )
+    if kind is Esc50:
+        return Esc50(protocol="published", fold=int(settings.get("training.cross_validation_fold", 1)))
     augmentation = settings.values["training.training_augmentation"]
     return kind(protocol="published", augmentation=tuple(a for a in ("flip", "rotate") if a in augmentation))
 
 
 def _method(asked: Request) -> Method:
     settings, members = asked.settings, asked.members
-    if asked.model_name == "LoRA_Former":
-        _needed(settings, "LoRA.weight_init", "LoRA_Former")
-        lora: dict[str, Any] = {"r": int(_needed(settings, "LoRA.rank", "LoRA_Former")), "members": members}
-        lora |= _initialisation(settings, "LoRA", "weight_init", "init_a", "init")
-        lora |= _initialisation(settings, "model", "head_init", "head_init", "head")
+    if asked.method == "lora":
+        _needed(settings, "LoRA.weight_init", asked.model_name)
+        lora: dict[str, Any] = {"r": int(_needed(settings, "LoRA.rank", asked.model_name)), "members": members}
+        lora |= _initialisation(settings, "LoRA", "weight_init", "init_a", "init") | _head_init(asked)
+        lora |= {"fused_qkv": "joint"} if asked.audio else {}
         return SingleLora(**lora) if members == 1 else Lora(**lora)
-    if asked.model_name == "MCDropout":
+    if asked.method == "dropout":
         _no_head_init(asked)
-        p = float(_needed(settings, "MCDropout.p_drop", "MCDropout"))
+        p = float(_needed(settings, "MCDropout.p_drop", asked.model_name))
         return McDropout(members=members, p=p, heads="member")
     if asked.snapshot:
         _no_head_init(asked)
         return Snapshot(members=members)
-    deep = _noise(asked) | _initialisation(settings, "model", "head_init", "head_init", "head")
+    deep = _noise(asked) | _head_init(asked)
     return Single(**deep) if members == 1 else Deep(members=members, **deep)
 
 
@@ -101,12 +130,19 @@ def _initialisation(settings: Settings, section: str, key: str, field: str, pref
     return {field: _INIT[kind], **own}
 
 
+def _head_init(asked: Request) -> dict[str, Any]:
+    """How heads start; the published AST models leave them at torch's default."""
+    if asked.audio and asked.as_published:
+        return {}
+    return _initialisation(asked.settings, "model", "head_init", "head_init", "head")
+
+
 def _noise(asked: Request) -> dict[str, Any]:
-    """Noise on the last `max_perturb_layer` blocks; as published, on the last of all but so many."""
+    """Noise on the last `max_perturb_layer` blocks; as published, on the last of all but so many, and on none of an
+    AST."""
     scale, last = asked.settings.get("model.perturb_scale", 0), asked.settings.get("model.max_perturb_layer")
-    layers = ARCHITECTURES[asked.arch].layers
     if asked.as_published and last != 0:
-        last = layers - (layers if last is None else last)
+        last = 0 if asked.audio or last is None else asked.layers - last
     if scale == 0 or (last is not None and last <= 0):
         return {}
     return {"noise_scale": float(scale), "noise_blocks": None if last is None else int(last)}
@@ -115,7 +151,7 @@ def _noise(asked: Request) -> dict[str, Any]:
 def _no_head_init(asked: Request) -> None:
     if kind := asked.settings.get("model.head_init"):
         raise ConfigurationError(
-            [f"settings {asked.settings.name}: model.head_init = {kind!r} is for LoRA_Former and Deep_Ensemble here"]
+            [f"settings {asked.settings.name}: model.head_init = {kind!r} has no meaning for {asked.model_name} here"]
         )
 
 
@@ -126,7 +162,7 @@ def _training(asked: Request) -> Training:
     times = asked.trained_members if published else 1
     return Training(
         epochs=int(v["training.max_epochs"]),
-        max_steps=int(asked.published_steps if published else v["training.max_steps"]),
+        max_steps=_max_steps(asked),
         batch_size=int(v["training.training_batch_size"]),
         learning_rate=float(v["training.learning_rate"]) / (times if sgd else 1),
         betas=tuple(get("training.Adam_betas", (0.9, 0.999))),
@@ -140,24 +176,30 @@ def _training(asked: Request) -> Training:
         class_weights=v["training.class_weights"].lower(),
         ens_beta=float(get("training.ENS_beta", 0.9991)),
         precision="fp16" if get("training.use_amp") else "fp32",
-        members_per_pass=get("LoRA.chunk_size") if asked.model_name == "LoRA_Former" else None,
+        members_per_pass=get("LoRA.chunk_size") if asked.method == "lora" else None,
         data_order="fixed" if published and not v["data.shuffle"] else "shared",
         **_schedule(asked),
     )
 
 
+def _max_steps(asked: Request) -> int:
+    """For images `max_steps` counts alone; for an AST, whose learning rate falls with the epochs, `max_epochs`, too."""
+    if asked.audio:
+        return asked.published_steps if asked.as_published else asked.steps_in_bounds
+    return asked.steps_in_bounds if asked.as_published else int(asked.settings.values["training.max_steps"])
+
+
 def _schedule(asked: Request) -> dict[str, Any]:
     v, get = asked.settings.values, asked.settings.get
     name = v["training.lr_schedule"]
-    if asked.snapshot and asked.model_name != "Deep_Ensemble":
-        raise ConfigurationError(
-            [f"settings {asked.settings.name}: snapshots are for Deep_Ensemble, not {asked.model_name}"]
-        )
+    if asked.snapshot and asked.method != "deep":
+        deep = "Explicit_AST" if asked.audio else "Deep_Ensemble"
+        raise ConfigurationError([f"settings {asked.settings.name}: snapshots are for {deep}, not {asked.model_name}"])
     if asked.snapshot != (name == "cyclic_cosine"):
         both = "training.mode = 'snapshot' and training.lr_schedule = 'cyclic_cosine' need each other"
         raise ConfigurationError([f"settings {asked.settings.name}: {both}"])
     fields: dict[str, Any] = {"schedule": _SCHEDULE.get(name, name)}
-    if asked.as_published and name in ("cosine", "linear") and asked.published_steps < v["training.max_steps"]:
+    if asked.as_published and name in ("cosine", "linear") and asked.steps_in_bounds < v["training.max_steps"]:
         fields["schedule_steps"] = int(v["training.max_steps"])
     if asked.snapshot:
         fields |= {"cycles": asked.members, "min_lr_ratio": float(get("training.cyclic_cosine_min_lr") or 1e-6)}

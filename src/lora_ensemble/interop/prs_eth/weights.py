@@ -13,8 +13,11 @@ from lora_ensemble.backbones.torchvision_vit import TorchvisionVit, vit
 from lora_ensemble.engine import surgery
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.errors import FileFormatError
+from lora_ensemble.interop.prs_eth import ast_weights
+from lora_ensemble.interop.prs_eth.ast_formats import AstDeepFile, AstLoraFile
 from lora_ensemble.interop.prs_eth.files import Expected, local_file
-from lora_ensemble.interop.prs_eth.formats import PROJECTIONS, DeepFile, DropoutFile, Heads, LoraFile, read_weights
+from lora_ensemble.interop.prs_eth.formats import PROJECTIONS, DeepFile, DropoutFile, LoraFile, read_weights
+from lora_ensemble.interop.prs_eth.tensors import Heads, copy_into
 from lora_ensemble.interop.torchvision import (
     ARCHITECTURES,
     HEAD,
@@ -36,15 +39,18 @@ def load_weights(
     """The ensemble in a published weights file, in evaluation mode.
 
     file: a local `.pt` file, `prs-eth/LoRA-Ensemble/<file name>`, or the name of a published one. Its kind is read from
-    its contents: LoRA_Former becomes a LoraEnsemble, Deep_Ensemble a NetworkEnsemble, MCDropout a DropoutEnsemble.
-    torchvision_state_dict: the frozen backbone of a LoRA_Former, or a local file of it; torchvision's IMAGENET1K_V1
-    weights if None. The other kinds bring all their weights. members, r, num_classes: what is expected of the file; the
-    members by default as its name says. p_drop: dropout rate of MCDropout, which is in no file; by default that of the
-    settings in the file's name, else 0.2. seed: the heads of MCDropout are in no file either, the published code draws
-    them from the seed of the settings for each evaluation; so does this, where a file has none.
+    its contents: LoRA_Former and AST_Former become a LoraEnsemble, Deep_Ensemble and Explicit_AST a NetworkEnsemble,
+    MCDropout a DropoutEnsemble. torchvision_state_dict: the frozen backbone of a LoRA_Former, or a local file of it;
+    torchvision's IMAGENET1K_V1 weights if None. For AST_Former it is the distilled DeiT that the AST is made from, with
+    the names of timm or transformers, as a state dict, a local file or a hub id; the published one if None. The other
+    kinds bring all their weights. members, r, num_classes: what is expected of the file; the members by default as its
+    name says. p_drop: dropout rate of MCDropout, which is in no file; by default that of the settings in the file's
+    name, else 0.2. seed: the heads of MCDropout are in no file either, the published code draws them from the seed of
+    the settings for each evaluation; so does this, where a file has none.
 
-    Images are to be divided by 255 and nothing more, as in training. Raises FileFormatError for a file that is none of
-    these, or holds other numbers than expected (both are named); UserError for weights that cannot be had.
+    Images are to be divided by 255 and nothing more, as in training; sounds are prepared by the backbone `ast`. Raises
+    FileFormatError for a file that is none of these, or holds other numbers than expected (both are named); UserError
+    for weights that cannot be had.
     """
     path = local_file(str(file))
     given = {"members": members, "r": r, "num_classes": num_classes, "p_drop": p_drop, "seed": seed}
@@ -55,6 +61,10 @@ def load_weights(
             ensemble = _lora(content, torchvision_state_dict, expected)
         elif isinstance(content, DeepFile):
             ensemble = _deep(content, expected)
+        elif isinstance(content, AstLoraFile):
+            ensemble = ast_weights.lora_ensemble(content, torchvision_state_dict, expected)
+        elif isinstance(content, AstDeepFile):
+            ensemble = ast_weights.network_ensemble(content, expected)
         else:
             ensemble = _dropout(content, expected)
     except FileFormatError as error:
@@ -81,8 +91,8 @@ def _lora(content: LoraFile, frozen: Mapping[str, Tensor] | str | Path | None, e
     members_of: dict[str, Any] = dict(ensemble.member_layers())
     for i, path in enumerate(projections):
         A, B = content.low_rank[i // len(PROJECTIONS), PROJECTIONS[i % len(PROJECTIONS)]]
-        _copy(members_of[path].lora_A, A, "low-rank matrices")
-        _copy(members_of[path].lora_B, B, "low-rank matrices")
+        copy_into(members_of[path].lora_A, A, "low-rank matrices")
+        copy_into(members_of[path].lora_B, B, "low-rank matrices")
     _fill(members_of[HEAD], content.heads)
     if named:
         ensemble.source = _source(named, classes)
@@ -131,15 +141,8 @@ def _drawn_heads(network: Mapping[str, Tensor], expected: Expected) -> Heads:
 
 
 def _fill(layer: Any, heads: Heads) -> None:
-    _copy(layer.weight, heads.weight, "heads")
-    _copy(layer.bias, heads.bias, "heads")
-
-
-@torch.no_grad()
-def _copy(to: Tensor, values: Tensor, what: str) -> None:
-    if to.shape != values.shape:
-        raise FileFormatError(f"the {what} have shape {tuple(values.shape)}, the backbone asks for {tuple(to.shape)}")
-    to.copy_(values)
+    copy_into(layer.weight, heads.weight, "heads")
+    copy_into(layer.bias, heads.bias, "heads")
 
 
 def _random_source(state: Mapping[str, Tensor], num_classes: int) -> dict[str, Any]:

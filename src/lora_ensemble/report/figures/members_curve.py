@@ -19,6 +19,7 @@ def members_curves(
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,
     title: str = "",
+    remark: str = "",
     colour: Mapping[str, str] | None = None,
     legend: bool = True,
 ) -> Figure:
@@ -36,7 +37,7 @@ def members_curves(
     axes.set_axisbelow(True)
     if legend:
         axes.legend()
-    heading(axes, title)
+    heading(axes, title, remark)
     return figure
 
 

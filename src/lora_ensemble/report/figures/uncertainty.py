@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lora_ensemble.report.style import INK, PANEL, SERIES, heading, house_style, one_axes, power, shortened
+from lora_ensemble.report.style import DASHES, INK, PANEL, SERIES, heading, house_style, one_axes, power, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
 
 @house_style
@@ -37,7 +35,7 @@ def uncertainty_histogram(
     room = 0.16 * (1 + len(outside))
     figure, axes = one_axes(PANEL, 2.1 + room, top=0.27 + room)
     axes.stairs(_shares(inside), edges, fill=True, color=colour, alpha=0.8, label="in distribution")
-    for (name, counts), dashes in zip(outside.items(), _DASHES * len(outside), strict=False):
+    for (name, counts), dashes in zip(outside.items(), DASHES * len(outside), strict=False):
         axes.stairs(_shares(counts), edges, color=INK, linewidth=1.1, linestyle=dashes, label=shortened(name, 38))
     axes.set(xscale="log", xlabel=label, ylabel="samples", xlim=(edges[0], edges[-1]), ylim=(0, top))
     axes.minorticks_off()

@@ -6,15 +6,18 @@ from lora_ensemble.report.html import Section
 from lora_ensemble.report.results import Results
 from lora_ensemble.report.sections import (
     cost,
+    detection,
+    epochs,
     examples,
     members,
     reliability,
     risk_coverage,
     scores,
+    study,
     uncertainty,
 )
 
-ORDER = (scores, reliability, uncertainty, risk_coverage, cost, members, examples)
+ORDER = (scores, study, reliability, uncertainty, detection, risk_coverage, epochs, cost, members, examples)
 
 
 def sections(results: Results) -> list[Section]:

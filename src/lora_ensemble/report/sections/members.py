@@ -50,14 +50,21 @@ def _pairs(results: Results) -> list[str]:
 
 def _curves(results: Results) -> list[str]:
     found = {method: [run.curves.members for run in runs] for method, runs in results.methods.items()}
-    svgs = []
-    for name in ("accuracy", "nll", "ece_15"):
+    svgs: list[str] = []
+    for name in dict.fromkeys(name for runs in found.values() for curve in runs if curve for name in curve.mean):
         curves = {
             method: (curves[0].sizes, [curve.mean[name] for curve in curves])
             for method, runs in found.items()
-            if (curves := [curve for curve in runs if curve is not None])
+            if (curves := [curve for curve in runs if curve is not None and name in curve.mean])
         }
         if curves:
-            figure = members_curves(curves, title=label(name), colour=colours(list(results.methods)), legend=False)
-            svgs.append(inline_svg(figure, f"members-{name.replace('_', '-')}", f"{label(name)} by number of members"))
+            plain, _, ood = name.partition("[")
+            figure = members_curves(
+                curves,
+                title=label(plain),
+                remark=ood[:-1],
+                colour=colours(list(results.methods)),
+                legend=False,
+            )
+            svgs.append(inline_svg(figure, f"members-{len(svgs)}", f"{label(name)} by number of members"))
     return svgs

@@ -18,7 +18,7 @@ DIGITS = 3
 def section(results: Results) -> Section:
     """Mean ± standard deviation over seeds; with one run of each method, its 95 % interval over samples."""
     compared = results.table()
-    header, _, bold = compared._cells(DIGITS)
+    header, _, bold = compared.cells(DIGITS)
     header = [header[0], *(label(name, compared.directions[name]) for name in compared.columns)]
     colour = colours(list(results.methods))
     rows = [

@@ -11,9 +11,10 @@ from lora_ensemble.report.html import Section, folded, panels
 from lora_ensemble.report.results import Results
 from lora_ensemble.report.style import colours
 from lora_ensemble.report.svg import inline_svg
+from lora_ensemble.report.words import UNCERTAINTIES
 
-NAMES = {"entropy": "entropy", "mutual_information": "mutual information", "msp": "1 − largest probability"}
-"""Uncertainties, named as in the scores `auroc_...`; the first is shown, the others open on a click."""
+NAMES = UNCERTAINTIES
+"""The first is shown, the others open on a click."""
 
 READING = (
     "How uncertain are predictions on samples of the kind that was trained on (filled), and on samples of another kind "
