@@ -45,9 +45,8 @@ def main(args: Sequence[str]) -> None:
     recipes = list(itertools.takewhile(lambda word: not word.startswith("-"), args))
     words = list(args[len(recipes) :])
     if not args or {"-h", "--help"} & set(words):
-        own, rest = ["--help"], []
-    else:
-        own, rest = _own(words)
+        words = ["--help"]
+    own, rest = _own(words)
     about = f"{__doc__}\n\nAny flag of `{PROGRAM} train RECIPE` is for every recipe."
     options = parse(Options, own, "compare RECIPE...", about)
     if not recipes:
@@ -64,8 +63,8 @@ def main(args: Sequence[str]) -> None:
 
 def _own(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The words that are for this command, and those that are for every recipe."""
-    own: list[str] = []
-    rest = list(words)
+    own = [word for word in words if word == "--help"]
+    rest = [word for word in words if word != "--help"]
     for flag in OWN:
         value, rest = taken(rest, flag)
         if value is not None:

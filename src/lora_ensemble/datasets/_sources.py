@@ -44,7 +44,7 @@ def hub_rows(data: str, split: str | None = None, config: str | None = None) -> 
     try:
         from datasets import Audio, Dataset, Image, concatenate_datasets
     except ImportError as error:
-        raise UserError(f"data = {data!r} needs datasets: pip install 'lora-ensemble[vision,audio]'") from error
+        raise UserError(f"data = {data!r} needs datasets: pip install datasets") from error
     try:
         rows = _from_hub(data, split, config) if folder is None else _from_folder(folder, split, config)
     except Exception as error:  # datasets has a dozen of its own, and lets those of its parts through
