@@ -76,7 +76,7 @@ def test_started_again_it_keeps_what_is_finished(done, capsys):
 def test_it_refuses_a_folder_with_anything_else_in_it(tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("precious")
     assert main(["quickstart", *TINY, "--output", str(tmp_path)]) == 2
-    assert "is not a quickstart's: there is 'thesis.tex'" in capsys.readouterr().err
+    assert "holds other files (there is 'thesis.tex')" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -90,7 +90,7 @@ def test_every_method_has_the_same_budget():
     assert len(planned) == len({task.folder for task in planned}) == 2 * len(METHODS)
     budgets = {(t.experiment.training.epochs, t.experiment.training.batch_size, t.experiment.dataset) for t in planned}
     assert len(budgets) == 1
-    members = {task.experiment.method.members for task in planned if "single" not in task.method}
+    members = {task.experiment.method.members for task in planned if "single" not in task.label}
     assert len(members) == 1
 
 

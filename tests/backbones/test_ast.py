@@ -259,3 +259,11 @@ def test_an_ast_tiny_from_imagenet_weights(data_dir, clips):
     assert logits.shape == (3, 10)
     assert "name" not in backbone.source
     assert (logits[0] - logits[1]).abs().max() > 1e-3
+
+
+def test_sounds_that_are_cut_off_are_warned_of(clips):
+    inputs = Ast(**SHAPE).inputs()
+    inputs.collate(clips)
+    long = {"audio": np.zeros(16000, np.float32)}
+    with pytest.warns(UserWarning, match=r"longer than 0\.41 s, the rest is cut off; backbone\.frames = 40"):
+        assert inputs.collate([long])["features"].shape == (1, FRAMES, BINS)

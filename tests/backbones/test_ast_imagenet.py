@@ -198,6 +198,21 @@ def test_other_weights_are_refused_naming_the_tensor(change, said):
         ast(change(dict(state)), *MIXED)
 
 
+def test_spectrograms_smaller_than_a_patch_and_widths_of_no_known_heads_are_refused():
+    state = timm_model(VisionTransformer).state_dict()
+    with pytest.raises(FileFormatError, match="13 bins x 3 frames are less than a patch, 4 x 4"):
+        from_imagenet(state, 2, 3, bins=13, num_heads=2)
+    wide = {name: torch.zeros(1408, 3, 4, 4) if name == "patch_embed.proj.weight" else t for name, t in state.items()}
+    with pytest.raises(FileFormatError, match="width 1408: the number of attention heads is not known"):
+        from_imagenet(wide, 2, 31, bins=13)
+
+
+def test_an_empty_weights_file_is_refused(tmp_path):
+    (tmp_path / "empty.pth").touch()
+    with pytest.raises(FileFormatError, match="holds no weights"):
+        Ast(weights=str(tmp_path / "empty.pth")).load(2)
+
+
 def test_heads_must_divide_the_width():
     with pytest.raises(FileFormatError, match="width 24 does not divide by 5 heads"):
         from_imagenet(timm_model(VisionTransformer).state_dict(), 2, 31, bins=13, num_heads=5)

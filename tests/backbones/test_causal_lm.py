@@ -220,6 +220,35 @@ def test_truncation_takes_from_the_left_and_keeps_the_beginning_of_text(tmp_path
     assert torch.equal(cut[:first], whole[:first])
 
 
+def test_the_whole_text_counts_where_it_is_learned(folders):
+    tokens = load(folders(), loss="next-token").lengths([LONG, SHORT])
+    texts = load(folders(), loss="next-token").collate_labelled([LONG, SHORT], np.array([0, 0]))
+    assert tokens == texts["attention_mask"].sum(1).tolist()
+    backbone = load(folders(), loss="next-token", max_length=tokens[0] - 1)
+    with pytest.raises(UserError, match=rf"'Which of these.*', has {tokens[0]}; remove them"):
+        backbone.lengths([LONG])
+
+
+def test_questions_that_lose_their_beginning_are_counted(folders):
+    backbone = load(folders(), max_length=60, truncate="left")
+    with pytest.warns(UserWarning, match=r"^1 of 3 questions are longer than 60 tokens and lose their beginning$"):
+        assert backbone.lengths([SHORT, LONG, SHORT])[1] == 60
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model(tmp_path):
+    name = save_model(tmp_path)
+    before = logits(load(name), QUESTIONS)
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    tokenizer.add_tokens([f"<{i}>" for i in range(VOCABULARY - len(tokenizer))])
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.add_tokens(["platypus"])
+    tokenizer.save_pretrained(name)
+    assert tokenizer.pad_token_id == VOCABULARY
+    assert torch.equal(logits(load(name), QUESTIONS), before)
+    with pytest.raises(UserError, match=f"does not fit the model: token {VOCABULARY + 1} of {VOCABULARY}"):
+        load(name).collate([{"question": "What is a platypus?", "choices": ["a bird", "a mammal"]}])
+
+
 def test_an_answer_outside_the_choices(folders):
     backbone = load(folders())
     with pytest.raises(UserError, match=r"^question 'What do people .*': answer 2 is out of range, it has 2 choices"):
@@ -239,6 +268,8 @@ def test_templates_and_letters_that_make_no_sense(folders):
     assert problem() == ""
     assert "must have {question}, {choices}, {answer}, each once" in problem(prompt="{question} {answer}")
     assert "backbone.choice" in problem(choice="{letter}")
+    assert "each once" in problem(prompt="{question} {choices} {answer!r}")
+    assert "each once" in problem(choice="{letter:d} {choice}")
     assert "{answer} must come last" in problem(prompt="{answer} {question} {choices}")
     assert "backbone.prompt = '{question'" in problem(prompt="{question")
     assert "'b' comes twice" in problem(letters="abb")
@@ -258,6 +289,9 @@ def test_names_and_weights_that_are_not_there(folders, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
     with pytest.raises(FileFormatError, match=r"do not fit its config.json: model.layers.2"):
+        load(name)
+    (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 64}))
+    with pytest.raises(FileFormatError, match=r"do not fit its config.json: model.layers.0.mlp"):
         load(name)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])

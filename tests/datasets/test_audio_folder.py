@@ -102,6 +102,29 @@ def test_what_is_no_folder_of_classes(tmp_path):
         AudioFolder(str(tmp_path / "given")).load("train")
 
 
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (("train", "val", "test"), "'val' beside them must be named 'validation'"),
+        (("train", "validation"), "has train and validation: a folder that is split needs train and test"),
+        (("train", "valid"), "has train and valid: a folder that is split needs train and test"),
+    ],
+)
+def test_splits_of_other_names_are_neither_classes_nor_left_out(tmp_path, parts, said):
+    for part in parts:
+        written(tmp_path / part, number=1)
+    with pytest.raises(DataError, match=said):
+        AudioFolder(str(tmp_path)).load("train")
+
+
+def test_recordings_in_formats_that_cannot_be_read_are_not_left_out(tmp_path):
+    written(tmp_path, number=3)
+    (tmp_path / "rain" / "phone.m4a").write_bytes(b"")
+    (tmp_path / "rain" / "._0.wav").write_bytes(b"")  # of a Mac's archives
+    with pytest.raises(DataError, match=r"has 1 recordings in a format that cannot be read, such as rain/phone\.m4a"):
+        AudioFolder(str(tmp_path)).load("train")
+
+
 def test_every_recording_that_cannot_be_used_is_listed(tmp_path):
     written(tmp_path, number=20, dog=0, rain=0)
     broken = ["dog/speaker0/0.wav", "rain/speaker7/7.mp3"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers.loss.loss_utils import ForCausalLMLoss
 
 from lora_ensemble.engine.losses import check_labels, finite, member_cross_entropy
-from lora_ensemble.errors import DataError
+from lora_ensemble.errors import ConfigurationError, DataError
 
 
 @settings(max_examples=40, deadline=None)
@@ -42,6 +42,11 @@ def test_language_models_are_shifted() -> None:
         torch.testing.assert_close(losses[m], ForCausalLMLoss(logits[m], labels, 9))
     own = torch.stack([labels, labels.flip(0)])
     torch.testing.assert_close(member_cross_entropy(logits, own)[1], ForCausalLMLoss(logits[1], own[1], 9))
+
+
+def test_tokens_have_no_class_weights() -> None:
+    with pytest.raises(ConfigurationError, match="here, they are tokens"):
+        member_cross_entropy(torch.randn(2, 3, 6, 9), torch.randint(0, 9, (3, 6)), torch.ones(2))
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.0])])

@@ -13,14 +13,11 @@ from torch import Tensor
 from lora_ensemble import registry
 from lora_ensemble.contracts import LoadedBackbone, Method
 from lora_ensemble.engine.ensemble import Ensemble
-from lora_ensemble.errors import ConfigurationError, UserError
+from lora_ensemble.errors import ConfigurationError
 from tiny_models import CLASSES, TINY, VOCABULARY
 
 ROWS, CLIP = 4, 0.05
 METHODS = registry.names("methods")
-
-REFUSED = {("mc-dropout", "timm-vit"), ("mc-dropout", "plain")}
-"""DropKey needs transformers' attention interface."""
 
 
 UNTRAINED = {"zero-shot"}
@@ -72,10 +69,8 @@ def step(ensemble: Ensemble, name: str) -> None:
 
 TRAINED = [method for method in METHODS if method not in UNTRAINED]
 EVERY = [(method, name) for method in METHODS for name in sorted(TINY)]
-each = pytest.mark.parametrize(("method", "name"), [pair for pair in EVERY if pair not in REFUSED])
-each_trained = pytest.mark.parametrize(
-    ("method", "name"), [pair for pair in EVERY if pair not in REFUSED and pair[0] in TRAINED]
-)
+each = pytest.mark.parametrize(("method", "name"), EVERY)
+each_trained = pytest.mark.parametrize(("method", "name"), [pair for pair in EVERY if pair[0] in TRAINED])
 once = pytest.mark.parametrize("method", METHODS)
 once_trained = pytest.mark.parametrize("method", TRAINED)
 
@@ -211,13 +206,3 @@ def test_nonsense_is_named(method: str) -> None:
     assert any(p.startswith("method.members = 0: ") for p in cls(members=0).problems())
     assert "\n" not in registry.description("methods", method)
     assert registry.description("methods", method).endswith(".")
-
-
-@pytest.mark.parametrize(("method", "name"), sorted(REFUSED))
-def test_what_a_method_cannot_do_is_one_line(method: str, name: str) -> None:
-    with pytest.raises(ConfigurationError, match="dropkey") as raised:
-        build(method, name)
-    assert "\n" not in str(raised.value)
-    assert isinstance(raised.value, UserError)
-    trained = finished(build(method, name, dropout="dropout"))
-    assert logits(trained, name).shape == (trained.members, ROWS, CLASSES)

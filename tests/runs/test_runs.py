@@ -280,6 +280,18 @@ def _raise(progress: Progress) -> None:
     raise InterruptedByTestError
 
 
+def test_a_run_that_came_to_nothing_gives_way(experiment: Experiment, tmp_path: Path) -> None:
+    mistaken = replace(experiment, backbone=ViT(name=str(tmp_path / "nowhere")))
+    with pytest.raises(UserError, match="nowhere"):
+        train(mistaken, tmp_path / "run", on_progress=silent)
+    assert Run(tmp_path / "run").experiment == mistaken
+    run = train(experiment, tmp_path / "run", on_progress=silent)
+    assert run.finished
+    assert run.experiment == experiment
+    with pytest.raises(RunFolderError, match="holds a different run: backbone.name is"):
+        train(mistaken, tmp_path / "run", on_progress=silent)
+
+
 def test_a_folder_with_other_files_is_refused(experiment: Experiment, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     (tmp_path / ".thesis.tmp").write_text("and what an editor keeps")

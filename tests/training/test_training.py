@@ -307,6 +307,12 @@ def test_options_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], messag
         trained(Linears(2), replace(BASE, **changes), tmp_path)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_in_half_precision_are_not_trained(tmp_path: Path, dtype: torch.dtype) -> None:
+    with pytest.raises(ConfigurationError, match=r"the trained weights are b?float16, in which small updates are lost"):
+        trained(Linears(2).to(dtype), BASE, tmp_path)
+
+
 @contextmanager
 def files_up_to(size: int) -> Iterator[None]:
     """The system refuses to write files beyond a size, as a full disk would."""

@@ -100,6 +100,8 @@ def ast_config(found: Mapping[str, Tensor], shape: Shape, num_heads: int | None 
             f"the patch convolution has shape {tuple(convolution.shape)}, expected (D, channels, P, P)"
         )
     width, patch = convolution.shape[0], convolution.shape[-1]
+    if num_heads is None and width > 1024 and width != 1280:
+        raise FileFormatError(f"weights of width {width}: the number of attention heads is not known; give num_heads")
     layers = {int(name.split(".")[1]) for name in found if name.startswith("layers.")}
     hidden = found.get("layers.0.mlp.fc1.weight")
     if hidden is None:

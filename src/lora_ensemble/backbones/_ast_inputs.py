@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from lora_ensemble.audio.cache import CachedFilterBanks
-from lora_ensemble.audio.filterbanks import FilterBanks
+from lora_ensemble.audio.decoding import RATE
+from lora_ensemble.audio.filterbanks import SHIFT, FilterBanks
 from lora_ensemble.contracts import Batch, Example
 from lora_ensemble.errors import DataError
 
@@ -28,7 +30,15 @@ class SpectrogramInputs:
         return cls(CachedFilterBanks(FilterBanks(frames=frames, bins=bins)), mean, std)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
-        """{"features": float32 (B, frames, bins)}. Raises DataError for a waveform that is not float32 (samples,)."""
+        """{"features": float32 (B, frames, bins)}. Warns of the first sound that is cut off. Raises DataError for a
+        waveform that is not float32 (samples,)."""
+        heard = (self.features.features.frames + 1) * SHIFT
+        if any(len(example["audio"]) - heard > RATE // 10 for example in examples):
+            warnings.warn(
+                f"of sounds longer than {heard / RATE:.3g} s, the rest is cut off; backbone.frames = "
+                f"{self.features.features.frames} decides (100 are a second)",
+                stacklevel=2,
+            )
         return {"features": torch.stack([self.features(example["audio"]) for example in examples])}
 
     def prepare(self, batch: Batch) -> Batch:

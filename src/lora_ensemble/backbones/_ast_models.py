@@ -28,11 +28,12 @@ def converted(
 ) -> ASTForAudioClassification:
     """See `backbones.ast.from_imagenet`."""
     found = renamed(state)
-    config = ASTConfig(**{**ast_config(found, shape, num_heads), "num_labels": num_labels})
+    sizes, tensors = ast_config(found, shape, num_heads), ast_state(found, shape)
+    config = ASTConfig(**sizes, num_labels=num_labels)
     if config.hidden_size % config.num_attention_heads:
         raise FileFormatError(f"width {config.hidden_size} does not divide by {config.num_attention_heads} heads")
     model = ASTForAudioClassification(config)
-    tensors, own = ast_state(found, shape), model.state_dict()
+    own = model.state_dict()
     missing = sorted(name for name in own.keys() - tensors.keys() if not name.startswith(f"{HEAD}."))
     wrong = sorted(n for n, t in tensors.items() if n not in own or t.shape != own[n].shape)
     if missing or wrong:

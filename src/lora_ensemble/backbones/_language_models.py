@@ -49,7 +49,7 @@ def special_tokens_before(tokenizer: Any) -> int:
 def load_model(name: str, dtype: str, quantise: str) -> Any:
     """Raises UserError for a name that cannot be loaded or a model that does not fit, FileFormatError for weights that
     are damaged or incomplete."""
-    options: dict[str, Any] = {"dtype": _DTYPES[dtype]}
+    options: dict[str, Any] = {"dtype": _DTYPES[dtype], "ignore_mismatched_sizes": True}  # the report below has them
     if quantise == "4bit":
         options["quantization_config"] = _four_bits(_DTYPES[dtype])
     try:

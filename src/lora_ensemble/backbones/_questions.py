@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,10 @@ class Questions:
     """How many special tokens a prompt begins with; truncation keeps them."""
     padding: int
     """Any token; the attention mask hides it."""
+    vocabulary: int
+    """How many tokens the model knows."""
+    whole: bool
+    """Whether texts are learned with their answer, which then counts in their lengths."""
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Prompts up to the letter: input_ids and attention_mask (B, T), choices (B,)."""
@@ -63,10 +68,20 @@ class Questions:
         return {**batch, "labels": batch["input_ids"].masked_fill(~predicted, IGNORE)}
 
     def lengths(self, examples: Sequence[Example]) -> list[int]:
-        """Tokens of each prompt with its letter. Raises DataError for those beyond the limit, unless they lose their
-        beginning."""
-        ids = self._shortened(examples, self._tokens(examples), 1)
-        return [len(tokens) + 1 for tokens in ids]
+        """Tokens of each prompt with its letter, or of each whole text. Raises DataError for those beyond the limit;
+        where they lose their beginning, a warning counts them."""
+        if self.whole:  # all answers are equally long
+            ids = self.encode([self.prompts.before(e) + self.prompts.answered(0) for e in examples])
+        else:
+            ids = self._tokens(examples)
+        reserved = 0 if self.whole else 1
+        kept = [len(tokens) + reserved for tokens in self._shortened(examples, ids, reserved)]
+        if cut := sum(len(tokens) + reserved > n for tokens, n in zip(ids, kept, strict=True)):
+            warnings.warn(
+                f"{cut} of {len(ids)} questions are longer than {self.limit} tokens and lose their beginning",
+                stacklevel=2,
+            )
+        return kept
 
     def prepare(self, batch: Batch) -> Batch:
         """Adds position_ids, counted from each text's first token."""
@@ -106,6 +121,8 @@ class Questions:
     def _padded(self, texts: list[list[int]]) -> Batch:
         """On the left, to the longest."""
         longest = max(len(ids) for ids in texts)
+        if (highest := max(map(max, texts))) >= self.vocabulary:
+            raise DataError(f"the tokenizer does not fit the model: token {highest} of {self.vocabulary}")
         rows = [[self.padding] * (longest - len(ids)) + ids for ids in texts]
         mask = [[0] * (longest - len(ids)) + [1] * len(ids) for ids in texts]
         return {"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(mask)}

@@ -28,7 +28,8 @@ class CausalLM(Backbone):
     name: str = "mistralai/Mistral-7B-v0.1"
     """Hub id or local folder, with a tokenizer."""
     dtype: Literal["fp32", "bf16", "fp16"] = "bf16"
-    """Precision of the model's weights; members are kept in fp32."""
+    """Precision of the model's weights; members are kept in fp32. Training with fp16 needs `training.precision` fp16,
+    too, which keeps small gradients from becoming 0."""
     quantise: Literal["none", "4bit"] = "none"
     """4bit: weights in NF4, computed with in `dtype`; needs bitsandbytes."""
     loss: Literal["single-token", "next-token"] = "single-token"
@@ -48,7 +49,7 @@ class CausalLM(Backbone):
     max_length: int | None = None
     """Most tokens of a prompt with its answer, at most as many as the model can read, which is the default."""
     truncate: Literal["never", "left"] = "never"
-    """Longer prompts are refused (never), or lose their beginning (left)."""
+    """Longer prompts are refused (never), or lose their beginning (left): a warning says how many."""
 
     def problems(self) -> list[str]:
         found = self._prompts().problems()
@@ -83,7 +84,7 @@ class CausalLM(Backbone):
         size = vocabulary_size(model)
         if (highest := max(letters.ids)) >= size:
             raise UserError(f"the tokenizer of {self.name!r} does not fit its model: token {highest} of {size}")
-        questions = self._questions(tokenizer, letters, model)
+        questions = self._questions(tokenizer, letters, model, size)
         answering = AnswerModel(model, letters.ids, self.scores, size)
         return LoadedBackbone(
             model=answering,
@@ -109,11 +110,11 @@ class CausalLM(Backbone):
         probe = {"question": "Which one?", "choices": ["this one"] * num_classes}
         return letter_tokens(Encoder(tokenizer), self._prompts().before(probe), self.letters[:num_classes])
 
-    def _questions(self, tokenizer: Any, letters: LetterTokens, model: Any) -> Questions:
+    def _questions(self, tokenizer: Any, letters: LetterTokens, model: Any, size: int) -> Questions:
         from lora_ensemble.backbones._language_models import Encoder, special_tokens_before
         from lora_ensemble.backbones._questions import Questions
 
-        padding = next((t for t in (tokenizer.pad_token_id, tokenizer.eos_token_id) if t is not None), 0)
+        marks = (tokenizer.pad_token_id, tokenizer.eos_token_id)
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         return Questions(
             prompts=self._prompts(),
@@ -122,7 +123,9 @@ class CausalLM(Backbone):
             limit=min((limit for limit in (self.max_length, context) if limit is not None), default=None),
             truncate=self.truncate == "left",
             first=special_tokens_before(tokenizer),
-            padding=padding,
+            padding=next((t for t in marks if t is not None and t < size), 0),  # a pad token may have been added later
+            vocabulary=size,
+            whole=self.loss == "next-token",
         )
 
     def _classes(self, tokenizer: Any, answering: AnswerModel, size: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Literal
 from lora_ensemble.arguments import PROGRAM
 from lora_ensemble.commands import train
 from lora_ensemble.errors import ConfigurationError, UserError
+from lora_ensemble.member_range import folder_suffix
 from lora_ensemble.training.options import Training
 
 RESULTS, REPORT = "results.json", "report.html"
@@ -39,7 +40,7 @@ def main(args: Sequence[str]) -> None:
     options = train.parsed(recipe, words, Options, "cross-validate")
     experiment = train.experiment_of(options)
     _check_rule(experiment.training, options.epoch)
-    folder = options.output or Path("runs") / f"{recipe}-folds-seed{experiment.seed}"
+    folder = options.output or Path("runs") / f"{recipe}-folds-seed{experiment.seed}{folder_suffix(words)}"
 
     from lora_ensemble.analysis.fold_scores import FoldScores
     from lora_ensemble.report import write_report

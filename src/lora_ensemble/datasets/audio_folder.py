@@ -20,6 +20,8 @@ TEST = 0.2
 """Share of the test split."""
 GIVEN = ("train", "validation", "test")
 """Subfolders of a folder that is split already; validation may be absent."""
+NOT_READ = (".m4a", ".aac", ".mp4", ".wma", ".amr", ".webm", ".ape", ".wv")
+"""Endings of audio in formats that cannot be decoded here."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,33 @@ def _files(root: Path) -> list[_File]:
     """All recordings in folders of classes, in the order of their ids."""
     if not root.is_dir():
         raise DataError(f"data = {str(root)!r}: expected a folder with one subfolder for each class")
-    split_already = (root / "train").is_dir() and (root / "test").is_dir()
-    found = []
-    for part in GIVEN if split_already else ("",):
+    found, not_read = [], []
+    for part in _given(root):
         for path in sorted((root / part).rglob("*")):
             inside = path.relative_to(root / part).parts
-            if path.suffix.lower() in SUFFIXES and len(inside) > 1 and not inside[0].startswith("."):
+            if len(inside) == 1 or any(name.startswith(".") for name in inside):
+                continue
+            if path.suffix.lower() in SUFFIXES:
                 found.append(_File(path.relative_to(root).as_posix(), path, part, inside[0]))
+            elif path.suffix.lower() in NOT_READ:
+                not_read.append(path.relative_to(root).as_posix())
+    if not_read:
+        raise DataError(
+            f"{root} has {len(not_read)} recordings in a format that cannot be read, such as {not_read[0]}; convert "
+            f"them to one of {', '.join(SUFFIXES)}"
+        )
     return sorted(found)
+
+
+def _given(root: Path) -> tuple[str, ...]:
+    """The subfolders to look for classes in: those of the splits, or the folder itself (""). Raises DataError for a
+    folder that is split in another way, whose splits would pass for classes or be left out."""
+    inside = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    alike = {"val", "valid", "dev", "eval"}
+    if {"train", "test"} <= inside:
+        if near := sorted(inside & alike):
+            raise DataError(f"{root} is split into train and test: {near[0]!r} beside them must be named 'validation'")
+        return GIVEN
+    if "train" in inside and inside <= {*GIVEN, *alike}:
+        raise DataError(f"{root} has {' and '.join(sorted(inside))}: a folder that is split needs train and test")
+    return ("",)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lora_ensemble.errors import DataError
+from lora_ensemble.errors import ConfigurationError, DataError
 
 IGNORE = -100
 """Label of positions that take no part in the loss, as everywhere in transformers."""
@@ -18,10 +18,13 @@ def member_cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor |
     logits: (M, B, C) with labels (B,) or (M, B); or (M, B, T, V) with labels (B, T) or (M, B, T), which are shifted by
     one here, as causal language models do. Labels equal to -100 are ignored. With class weights (C,) the mean is
     weighted and normalised by the sum of the weights, as torch.nn.CrossEntropyLoss does; where nothing counts, it is 0.
-    Classes beyond the weights ("everything else", which is no label) have weight 0.
+    Classes beyond the weights ("everything else", which is no label) have weight 0. Raises ConfigurationError for
+    weights of classes where the labels are tokens.
     """
     members = logits.shape[0]
     if logits.ndim == 4:
+        if class_weights is not None:
+            raise ConfigurationError(["class weights are for labels that are classes; here, they are tokens"])
         logits, labels = logits[:, :, :-1], labels[..., 1:]
     if labels.ndim == logits.ndim - 2:
         labels = labels.expand(members, *labels.shape)

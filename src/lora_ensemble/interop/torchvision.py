@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lora_ensemble.engine.saving import first_line
 from lora_ensemble.errors import FileFormatError, UserError
 
 
@@ -151,7 +152,7 @@ def read_pickle(path: Path) -> Any:
     except FileNotFoundError:
         raise FileFormatError(f"{path} does not exist") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise FileFormatError(f"{path} holds no weights: {str(error).splitlines()[0]}") from error
+        raise FileFormatError(f"{path} holds no weights: {first_line(error)}") from error
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

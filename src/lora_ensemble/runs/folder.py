@@ -36,7 +36,8 @@ def is_main_process() -> bool:
 
 
 def claim(folder: Path, experiment: Experiment) -> None:
-    """Make the folder this experiment's, or see that it already is.
+    """Make the folder this experiment's, or see that it already is. A run that came to nothing, as data or weights that
+    cannot be read make it, gives way to any other.
 
     Raises RunFolderError for one that holds a different run, naming the first field that differs.
     """
@@ -44,7 +45,7 @@ def claim(folder: Path, experiment: Experiment) -> None:
     from lora_ensemble.folders import remove_leftovers
 
     remove_leftovers(folder)
-    if (folder / RUN).is_file():
+    if begun(folder):
         same_experiment(folder, experiment)
         return
     record = {
@@ -54,6 +55,11 @@ def claim(folder: Path, experiment: Experiment) -> None:
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
     }
     atomic_write_json(folder / RUN, record)
+
+
+def begun(folder: Path) -> bool:
+    """Whether a folder holds a run, and more of it than its record."""
+    return (folder / RUN).is_file() and any(path.name not in (RUN, _LOCK) for path in folder.iterdir())
 
 
 def same_experiment(folder: Path, experiment: Experiment, record: str = RUN, what: str = "run") -> None:

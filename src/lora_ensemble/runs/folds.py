@@ -14,7 +14,7 @@ from lora_ensemble.errors import ConfigurationError, RunFolderError, UserError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.processes import Say, in_processes
 from lora_ensemble.runs.cross_validation import RECORD, CrossValidation, folder_name
-from lora_ensemble.runs.folder import FINISHED, claim, is_main_process, locked, same_experiment
+from lora_ensemble.runs.folder import FINISHED, RUN, begun, claim, is_main_process, locked, same_experiment
 from lora_ensemble.runs.run import train
 from lora_ensemble.training.progress import Progress, TerminalProgress
 
@@ -97,9 +97,15 @@ def _check(planned: Mapping[int, Experiment], jobs: int) -> None:
 
 
 def _claim(folder: Path, experiment: Experiment, planned: Mapping[int, Experiment]) -> None:
-    """Make the folder this cross-validation's, with a begun run for each fold, or see that it already is."""
+    """Make the folder this cross-validation's, with a record in each fold's folder, or see that it already is. One of
+    which no fold was begun gives way to any other."""
     whole = dataclasses.replace(_on(experiment, experiment.dataset.folds[0]), name=experiment.name)
-    if (folder / RECORD).is_file():
+    places = {fold: folder / folder_name(fold) for fold in experiment.dataset.folds}
+    if (folder / RECORD).is_file() and not any(map(begun, places.values())):
+        _record(folder, whole)
+        there = [fold for fold, place in places.items() if (place / RUN).is_file()]
+        planned = {**planned, **(fold_experiments(experiment, there) if there else {})}
+    elif (folder / RECORD).is_file():
         same_experiment(folder, whole, RECORD, "cross-validation")
     else:
         try:
@@ -112,12 +118,15 @@ def _claim(folder: Path, experiment: Experiment, planned: Mapping[int, Experimen
             raise RunFolderError(
                 f"{folder} is not empty and holds no cross-validation (there is {shown!r}); give another folder"
             )
-        atomic_write_json(folder / RECORD, {"experiment": whole.to_dict(), "fingerprint": whole.fingerprint()})
+        _record(folder, whole)
     # All of them before the first is trained: what was killed must not look as if it were finished.
     for fold, one in planned.items():
-        place = folder / folder_name(fold)
-        with locked(place):
-            claim(place, one)
+        with locked(places[fold]):
+            claim(places[fold], one)
+
+
+def _record(folder: Path, whole: Experiment) -> None:
+    atomic_write_json(folder / RECORD, {"experiment": whole.to_dict(), "fingerprint": whole.fingerprint()})
 
 
 def _in_processes(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import torch
+from torch import nn
 
 from lora_ensemble.errors import ConfigurationError
 
@@ -26,4 +28,16 @@ def precision_problem(precision: str, device: torch.device) -> str | None:
     """Why a precision cannot be used on a device, or None."""
     if precision == "fp16" and device.type == "cpu":
         return "training.precision = 'fp16': needs a GPU; on a CPU use bf16 or fp32"
+    return None
+
+
+def rounding_problem(trained: Iterable[nn.Parameter]) -> str | None:
+    """Why trained parameters would not learn, or None: in bf16 and fp16, small updates are rounded away."""
+    for parameter in trained:
+        if parameter.is_floating_point() and parameter.itemsize < 4:
+            kept = str(parameter.dtype).removeprefix("torch.")
+            return (
+                f"the trained weights are {kept}, in which small updates are lost; load the backbone in fp32 "
+                "(training.precision = 'bf16' still computes in bf16)"
+            )
     return None

@@ -20,7 +20,7 @@ from lora_ensemble.randomness import derived_seed
 from lora_ensemble.training.checkpoints import CHECKPOINTS, checkpoints
 from lora_ensemble.training.class_weights import class_weights
 from lora_ensemble.training.data import TrainingBatches
-from lora_ensemble.training.devices import pick_device, precision_problem
+from lora_ensemble.training.devices import pick_device, precision_problem, rounding_problem
 from lora_ensemble.training.loading import check_split
 from lora_ensemble.training.log import TrainingLog
 from lora_ensemble.training.memory import forget_peak, peak_bytes
@@ -66,7 +66,10 @@ def fit(
     device = pick_device(training.device)
     if problem := precision_problem(training.precision, device):
         raise ConfigurationError([problem])
-    if not any(p.requires_grad for p in ensemble.parameters()):
+    trained = [p for p in ensemble.parameters() if p.requires_grad]
+    if problem := rounding_problem(trained):
+        raise ConfigurationError([problem])
+    if not trained:
         return Cost(0, 0.0, 0.0, None, trainable_parameters=0, device=device.type)
     check_split(split)
     if training.members_per_pass is not None:
