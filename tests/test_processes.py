@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -49,6 +52,41 @@ def test_a_bug_arrives_with_its_traceback():
 def test_a_killed_process_is_noticed():
     with pytest.raises(RuntimeError, match=r"a worker process ended with exit code -9"):
         list(in_processes(killed, [1], workers=1))
+
+
+PARENT = """
+import os, sys, time
+from lora_ensemble.processes import in_processes
+
+def waiting(task, say):
+    say(os.getpid())
+    time.sleep(600)
+
+if __name__ == "__main__":
+    for _, _, pid in in_processes(waiting, [0], 1):
+        print(pid, flush=True)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_processes_end_with_a_parent_that_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        assert alive(child)
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while alive(child) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(child)
 
 
 def test_no_process_is_left_behind():

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -75,6 +76,7 @@ def _next(news: Any, crew: Sequence[Any]) -> tuple[int, str, Any]:
 
 def _work(function: Callable[[Any, Say], Any], waiting: Any, news: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             number, task = waiting.get(timeout=1.0)
@@ -86,6 +88,14 @@ def _work(function: Callable[[Any, Say], Any], waiting: Any, news: Any) -> None:
             news.put((number, "error", _portable(error)))
             return
         news.put((number, "done", value))
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its processes; without it their results would be lost."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _say(news: Any, number: int, value: Any) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from lora_ensemble import registry
 from lora_ensemble.analysis import evaluate
+from lora_ensemble.backbones.vit import ViT
 from lora_ensemble.datasets.digits import Digits
 from lora_ensemble.datasets.letters import Letters
 from lora_ensemble.errors import ConfigurationError, DataError, RunFolderError, UnknownNameError, UserError
@@ -221,6 +222,18 @@ def test_the_folder_of_something_else_is_refused(experiment: Experiment, done: C
     assert run_folds(renamed, done.folder).finished
     with pytest.raises(RunFolderError, match=r"holds no cross-validation: there is no cross-validation\.json"):
         CrossValidation(done.folder / "fold-1")
+
+
+def test_one_that_came_to_nothing_gives_way(experiment: Experiment, tmp_path: Path) -> None:
+    mistaken = replace(experiment, backbone=ViT(name=str(tmp_path / "nowhere")))
+    with pytest.raises(UserError, match="nowhere"):
+        run_folds(mistaken, tmp_path / "whole")
+    right = replace(experiment, training=replace(experiment.training, max_steps=1))
+    cross_validate(right, tmp_path / "whole", folds=[2], on_progress=silent)
+    whole = CrossValidation(tmp_path / "whole")
+    assert list(whole.runs) == [2]
+    assert whole.finished
+    assert whole.experiment.backbone == experiment.backbone
 
 
 def test_a_fold_of_another_run_is_refused_before_any_is_trained(experiment: Experiment, tmp_path: Path) -> None:

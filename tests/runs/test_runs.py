@@ -288,7 +288,7 @@ def test_a_run_that_came_to_nothing_gives_way(experiment: Experiment, tmp_path: 
     run = train(experiment, tmp_path / "run", on_progress=silent)
     assert run.finished
     assert run.experiment == experiment
-    with pytest.raises(RunFolderError, match="holds a different run: backbone.name is"):
+    with pytest.raises(RunFolderError, match=r"holds a different run: backbone\.name is"):
         train(mistaken, tmp_path / "run", on_progress=silent)
 
 

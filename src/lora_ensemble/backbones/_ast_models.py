@@ -29,7 +29,7 @@ def converted(
     """See `backbones.ast.from_imagenet`."""
     found = renamed(state)
     sizes, tensors = ast_config(found, shape, num_heads), ast_state(found, shape)
-    config = ASTConfig(**sizes, num_labels=num_labels)
+    config = ASTConfig(**sizes | {"num_labels": num_labels})
     if config.hidden_size % config.num_attention_heads:
         raise FileFormatError(f"width {config.hidden_size} does not divide by {config.num_attention_heads} heads")
     model = ASTForAudioClassification(config)

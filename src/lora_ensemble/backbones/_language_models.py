@@ -27,7 +27,9 @@ def load_tokenizer(name: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise UserError(f"no tokenizer of {name!r}: {first_line(error)}") from error
+        raise UserError(
+            f"no tokenizer of {name!r}: expected a local folder or a hub id (owner/name); {first_line(error)}"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -101,12 +101,15 @@ def _claim(folder: Path, experiment: Experiment, planned: Mapping[int, Experimen
     which no fold was begun gives way to any other."""
     whole = dataclasses.replace(_on(experiment, experiment.dataset.folds[0]), name=experiment.name)
     places = {fold: folder / folder_name(fold) for fold in experiment.dataset.folds}
-    if (folder / RECORD).is_file() and not any(map(begun, places.values())):
-        _record(folder, whole)
-        there = [fold for fold, place in places.items() if (place / RUN).is_file()]
-        planned = {**planned, **(fold_experiments(experiment, there) if there else {})}
-    elif (folder / RECORD).is_file():
-        same_experiment(folder, whole, RECORD, "cross-validation")
+    if (folder / RECORD).is_file():
+        try:
+            same_experiment(folder, whole, RECORD, "cross-validation")
+        except RunFolderError:
+            if any(map(begun, places.values())):
+                raise
+            for place in places.values():
+                (place / RUN).unlink(missing_ok=True)
+            _record(folder, whole)
     else:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -182,6 +182,8 @@ class Run:
         rows = dataset.load(split)
         check_modality(experiment, rows)
         backbone, ensemble = loaded
+        if training.members_per_pass is not None:
+            ensemble.members_per_pass = training.members_per_pass
         predictions = predict_split(
             ensemble,
             rows,
