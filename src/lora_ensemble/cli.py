@@ -10,7 +10,7 @@ from lora_ensemble import registry
 from lora_ensemble.arguments import PROGRAM
 from lora_ensemble.errors import UserError
 
-ROAD = ("quickstart", "list", "train", "cross-validate", "predict", "evaluate", "report", "export")
+ROAD = ("quickstart", "list", "train", "cross-validate", "compare", "predict", "evaluate", "report", "export")
 """Commands in the order in which they are used; others that are found in `commands/` follow."""
 
 

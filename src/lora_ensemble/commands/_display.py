@@ -32,7 +32,7 @@ class Display:
         self.bars: dict[str, TaskID] = {}
 
     def __enter__(self) -> Display:
-        self.console.print(f"{self.total} runs: {self.about}")
+        self.console.print(f"{self.total} run{'s' if self.total > 1 else ''}: {self.about}")
         self.progress.start()
         return self
 

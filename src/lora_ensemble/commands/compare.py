@@ -1,4 +1,4 @@
-"""Train recipes over seeds, and over values of a field, and print one table: mean and standard deviation over seeds."""
+"""Train recipes over seeds, and over the values of a field, and print one table, mean ± deviation over seeds."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def main(args: Sequence[str]) -> None:
     planned = list(_tasks(recipes, rest, options))
     labels = list(dict.fromkeys(task.label for task in planned))
     stream = compare(options.output, planned, partial(_results, planned=planned), options.jobs)
-    with Display(len(planned), f"{len(labels)} x {len(planned) // len(labels)} seeds") as display:
+    with Display(len(planned), ", ".join(labels) if len(labels) < 7 else f"{len(labels)} rows") as display:
         for news in stream:
             display.show(news)
     print(_table(options.output))
