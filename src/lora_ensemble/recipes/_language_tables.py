@@ -64,6 +64,6 @@ def laptop(dataset: Dataset, method: Lora) -> Experiment:
 
 
 def untrained(dataset: Dataset, model: str = MISTRAL_7B, **backbone: Any) -> Experiment:
-    """The base model as it is, with prompts as long as it can read; scored among the letters alone, because one that was
-    never asked for a letter gives most of its probability to other words."""
+    """The base model as it is, with prompts as long as it can read; scored among the letters alone, because one
+    that was never asked for a letter gives most of its probability to other words."""
     return Experiment(CausalLM(name=model, scores="letters", **backbone), ZeroShot(), dataset, Training(batch_size=8))
