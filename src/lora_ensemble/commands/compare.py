@@ -78,9 +78,7 @@ def _tasks(recipes: Sequence[str], words: Sequence[str], options: Options) -> It
         raise ConfigurationError([f"recipe {twice[0]!r} is given twice"])
     for seed, recipe, varied in itertools.product(_seeds(options.seeds), recipes, _varied(options.vary)):
         flags = [word for field, value in varied for word in (f"--{field.replace('_', '-')}", value)]
-        experiment, output = configured(recipe, [*words, *flags])
-        if output is not None:
-            raise UserError("--output is given twice")
+        experiment, _ = configured(recipe, [*words, *flags])
         if options.members is not None and experiment.method.members > 1:
             experiment = replace(experiment, method=replace(experiment.method, members=options.members))
         label = " ".join([recipe, *(f"{field}={value}" for field, value in varied)])
