@@ -5,7 +5,9 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 from noisy_predictions import predictions
 
 from lora_ensemble.analysis import reliability
@@ -41,6 +43,20 @@ def test_reliability_bars_are_the_bins():
     assert ends == pytest.approx(np.fmax(bins.accuracy_K.numpy(), bins.confidence_K.numpy())[filled])
     assert [bar.get_height() for bar in bottom.containers[0]] == bins.count_K.tolist()
     assert titles(top) == ("lora", f"ECE {bins.ece:.3f}")
+
+
+@pytest.mark.parametrize("name", ["lora", "deep ensemble of ten members, r = 16", "W" * 60])
+def test_a_heading_stays_clear_of_its_remark(name):
+    (axes, _) = reliability_diagram([0.5], [0.5], [10], title=name, ece="0.030 ± 0.005").axes
+    FigureCanvasAgg(axes.figure)
+    left, right = (
+        next(t for t in axes.get_children() if isinstance(t, Text) and t.get_text() == words).get_window_extent()
+        for words in titles(axes)
+    )
+    assert left.x1 < right.x0
+    assert left.x0 == pytest.approx(axes.get_window_extent().x0)
+    assert titles(axes)[0][0] == name[0]
+    assert titles(axes)[0][-1] == name[-1]
 
 
 def test_reliability_bins_that_hold_everything():

@@ -117,6 +117,21 @@ def one_axes(
 
 
 def heading(axes: Axes, title: str, remark: str = "", pad: float = 6.0) -> None:
-    """A bold title at the left, a remark in the same line at the right, `pad` points above the axes of a `PANEL`."""
-    axes.set_title(shortened(title, 33 - len(remark)), loc="left", fontweight="bold", color=INK, pad=pad)
+    """A bold title at the left, shortened to the room there is, and a remark in the same line at the right, `pad`
+    points above the axes."""
+    room = 72 * axes.bbox.width / axes.figure.dpi  # 72 points are an inch
+    room -= _points(remark, "normal") + 8 if remark else 0
+    most = len(title)
+    while most > 3 and _points(shortened(title, most), "bold") > room:
+        most -= 1
+    axes.set_title(shortened(title, most), loc="left", fontweight="bold", color=INK, pad=pad)
     axes.set_title(remark, loc="right", color=MUTED, pad=pad)
+
+
+def _points(text: str, weight: str) -> float:
+    """Width of a line of a heading."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    font = FontProperties(family=SETTINGS["font.family"], weight=weight, size=SETTINGS["axes.titlesize"])
+    return TextPath((0, 0), text, prop=font).get_extents().width if text else 0.0
