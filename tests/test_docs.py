@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from lora_ensemble import registry
-from tiny_language_models import save_model
+from tiny_language_models import questions, save_model
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,6 +43,13 @@ def names(tmp_path, monkeypatch) -> dict:
         config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"])
         get_peft_model(tiny(), config).save_pretrained(f"adapters/{name}")
     save_model(Path("mistralai/Mistral-7B-v0.1"), "mistral")
+    save_model(Path("HuggingFaceTB/SmolLM2-135M"), "llama")
+    split = questions(40)
+    rows = [{"id": i, **e, "answer": int(a)} for i, e, a in zip(split.ids, split.examples, split.labels, strict=True)]
+    Path("questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("new-questions").mkdir()
+    unanswered = {"question": "Where does a cat sleep?", "choices": ["on the mat", "in a tree"]}
+    Path("new-questions/test.jsonl").write_text(json.dumps(unanswered) + "\n")
     x, y = torch.randn(4, 3, 16, 16), torch.randint(10, (4,))
     return {"batches": [(x, y)] * 2, "x": x, "y": y}
 

@@ -58,6 +58,26 @@ def test_pooled_temperature_is_the_minimum_for_the_ensemble() -> None:
     assert evaluate(fit_temperature(p)(p), intervals=False)["nll"] == pytest.approx(slow_nll(p, found), abs=1e-6)
 
 
+def test_without_an_error_nothing_is_fitted() -> None:
+    second = drawn([1.0])
+    right = 2 * torch.nn.functional.one_hot(second.labels_B, second.num_classes).float()
+    with pytest.warns(UserWarning, match="validation samples fit no temperature .they are all predicted right"):
+        assert fit_temperature(Predictions(right[None], second.labels_B)).temperatures == (1.0,)
+    both = Predictions(torch.stack([right, second.logits_MBC[0]]), second.labels_B)
+    with pytest.warns(UserWarning, match="predicted right"):
+        found = fit_temperature(both, per_member=True).temperatures
+    assert found == (1.0, fit_temperature(second).temperatures[0])
+
+
+def test_a_temperature_at_the_end_of_the_range_is_none() -> None:
+    """Wrong together, and each right where the other is not: the likelihood is best at 0."""
+    first = torch.tensor([[9.0, 0.0, -5.0], [1.0, 0.0, -5.0]])
+    p = Predictions(torch.stack([first, first.flip(0)[:, [1, 0, 2]]]), torch.tensor([1, 0]))
+    assert not bool((p.mean_probs_BC.argmax(1) == p.labels_B).all())
+    with pytest.warns(UserWarning, match="none in 0.01 to 100.0 is best"):
+        assert fit_temperature(p).temperatures == (1.0,)
+
+
 def test_transforms_other_predictions_and_keeps_what_belongs_to_them() -> None:
     test = Predictions(torch.randn(2, 3, 4), torch.tensor([0, 1, 2]), list("abc"), {"split": "test"})
     calibrated = Temperature((2.0,))(test)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from lora_ensemble.errors import DataError
 from lora_ensemble.predictions import Predictions
 
 RANGE = (0.01, 100.0)
-"""Temperatures that are considered. A validation split without an error pulls to the lower end."""
+"""Temperatures that are considered."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ def fit_temperature(validation: Predictions, *, per_member: bool = False) -> Tem
 
     One temperature for all members, chosen for the ensemble's mean of probabilities (each member may stay off, if
     the pool is calibrated: Rahaman and Thiery 2021); or, per member, each one chosen for that member alone.
+    Where all validation samples are predicted right (or, of an ensemble, each by some member), the likelihood may have
+    no maximum: at a temperature near 0 every later error would be a certain one. The temperature is 1 then, and a
+    warning says so.
     Never fit on the split that is reported. Raises DataError for predictions without labels, or that say they are
     of the test split (`meta["split"] == "test"`).
     """
@@ -48,11 +52,25 @@ def fit_temperature(validation: Predictions, *, per_member: bool = False) -> Tem
     if validation.meta.get("split") == "test":
         raise DataError("these are predictions of the test split: fit the temperature on validation predictions")
     groups = validation.logits_MBC.split(1) if per_member else [validation.logits_MBC]
-    return Temperature(tuple(_minimiser(logits_MBC.double(), labels_B) for logits_MBC in groups))
+    return Temperature(tuple(_fitted(logits_MBC.double(), labels_B) for logits_MBC in groups))
 
 
-def _minimiser(logits_MBC: Tensor, labels_B: Tensor) -> float:
-    """Over log T: a coarse grid, as a pool may have several minima, then Brent's method around the best point."""
+def _fitted(logits_MBC: Tensor, labels_B: Tensor) -> float:
+    right = bool((logits_MBC.softmax(2).mean(0).argmax(1) == labels_B).all())
+    found = None if right else _minimiser(logits_MBC, labels_B)
+    if found is None:
+        why = "they are all predicted right" if right else "none in {} to {} is best".format(*RANGE)
+        warnings.warn(
+            f"{len(labels_B)} validation samples fit no temperature ({why}): it stays 1; more of them would help",
+            stacklevel=4,  # fit_temperature, called from anywhere
+        )
+        return 1.0
+    return found
+
+
+def _minimiser(logits_MBC: Tensor, labels_B: Tensor) -> float | None:
+    """Over log T: a coarse grid, as a pool may have several minima, then Brent's method around the best point. None:
+    an end of the range is no worse."""
     from scipy.optimize import minimize_scalar
 
     # Above the highest logit of each row, so that nothing overflows at any temperature.
@@ -72,4 +90,5 @@ def _minimiser(logits_MBC: Tensor, labels_B: Tensor) -> float:
     values = [nll(log_t) for log_t in grid]
     k = values.index(min(values))
     bounds = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
-    return math.exp(minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
+    found = minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    return None if min(values[0], values[-1]) <= found.fun + 1e-9 else math.exp(found.x)

@@ -119,7 +119,8 @@ def one_axes(
 def heading(axes: Axes, title: str, remark: str = "", pad: float = 6.0) -> None:
     """A bold title at the left, shortened to the room there is, and a remark in the same line at the right, `pad`
     points above the axes."""
-    room = 72 * axes.bbox.width / axes.figure.dpi  # 72 points are an inch
+    end = axes.bbox.x1 if remark else axes.figure.bbox.x1
+    room = 72 * (end - axes.bbox.x0) / axes.figure.dpi  # 72 points are an inch
     room -= _points(remark, "normal") + 8 if remark else 0
     most = len(title)
     while most > 3 and _points(shortened(title, most), "bold") > room:
