@@ -45,7 +45,7 @@ def main(args: Sequence[str]) -> None:
         epochs = followed(parts, options.split, ood) if options.epochs else None
         results.append(replace(made, epochs=epochs))
     about = {"data": f"{registry.name_of(parts[0].experiment.dataset)}, {options.split} split"}
-    title = options.title or ", ".join(groups)
+    title = options.title or ", ".join(dict.fromkeys(made.method for made in results))
     study = None if options.concat else study_of_experiments({name: g[0].experiment for name, g in groups.items()})
     write_report(options.output, Results(title, tuple(results), about=about, study=study))
     print(options.output)
