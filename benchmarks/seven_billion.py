@@ -140,7 +140,7 @@ def run(shape: str, members: int, rows: int, tokens: int, device: str, layers: i
         optimizer.zero_grad()
     synchronize()
     seconds = (time.perf_counter() - start) / rounds
-    peak = torch.cuda.max_memory_allocated() / GIB if device.startswith("cuda") else float("nan")
+    peak = torch.cuda.max_memory_allocated() / GIB if device.startswith("cuda") else 0.0  # not measured
     return {"rate": members * rows * tokens / seconds, "peak": peak}
 
 
@@ -182,7 +182,8 @@ def measure(options: argparse.Namespace, counts: list[int]) -> None:
             torch.cuda.reset_peak_memory_stats()
         r = run(options.shape, members, options.batch, options.tokens, options.device, options.layers, options.rounds)
         first = first or r["rate"]
-        print(f"| {members} | {r['rate']:.0f} | {r['rate'] / first:.2f} | {r['peak']:.1f} |", flush=True)
+        peak = f"{r['peak']:.1f}" if r["peak"] else "-"
+        print(f"| {members} | {r['rate']:.0f} | {r['rate'] / first:.2f} | {peak} |", flush=True)
 
 
 if __name__ == "__main__":
