@@ -44,7 +44,7 @@ def names(tmp_path, monkeypatch) -> dict:
         get_peft_model(tiny(), config).save_pretrained(f"adapters/{name}")
     save_model(Path("mistralai/Mistral-7B-v0.1"), "mistral")
     save_model(Path("HuggingFaceTB/SmolLM2-135M"), "llama")
-    split = questions(40)
+    split = questions(120)
     rows = [{"id": i, **e, "answer": int(a)} for i, e, a in zip(split.ids, split.examples, split.labels, strict=True)]
     Path("questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     Path("new-questions").mkdir()

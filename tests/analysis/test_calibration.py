@@ -69,13 +69,19 @@ def test_without_an_error_nothing_is_fitted() -> None:
     assert found == (1.0, fit_temperature(second).temperatures[0])
 
 
-def test_a_temperature_at_the_end_of_the_range_is_none() -> None:
+def test_a_temperature_at_the_lower_end_is_none() -> None:
     """Wrong together, and each right where the other is not: the likelihood is best at 0."""
     first = torch.tensor([[9.0, 0.0, -5.0], [1.0, 0.0, -5.0]])
     p = Predictions(torch.stack([first, first.flip(0)[:, [1, 0, 2]]]), torch.tensor([1, 0]))
     assert not bool((p.mean_probs_BC.argmax(1) == p.labels_B).all())
-    with pytest.warns(UserWarning, match="none in 0.01 to 100.0 is best"):
+    with pytest.warns(UserWarning, match="the nearer to 0, the better"):
         assert fit_temperature(p).temperatures == (1.0,)
+
+
+def test_what_is_always_wrong_becomes_uniform() -> None:
+    labels = torch.tensor([0, 1, 2, 0])
+    found = fit_temperature(Predictions(-5 * torch.nn.functional.one_hot(labels, 3).float()[None], labels))
+    assert found.temperatures[0] == pytest.approx(100, rel=0.01)
 
 
 def test_transforms_other_predictions_and_keeps_what_belongs_to_them() -> None:

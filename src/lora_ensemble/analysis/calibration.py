@@ -59,7 +59,7 @@ def _fitted(logits_MBC: Tensor, labels_B: Tensor) -> float:
     right = bool((logits_MBC.softmax(2).mean(0).argmax(1) == labels_B).all())
     found = None if right else _minimiser(logits_MBC, labels_B)
     if found is None:
-        why = "they are all predicted right" if right else "none in {} to {} is best".format(*RANGE)
+        why = "they are all predicted right" if right else "the nearer to 0, the better"
         warnings.warn(
             f"{len(labels_B)} validation samples fit no temperature ({why}): it stays 1; more of them would help",
             stacklevel=4,  # fit_temperature, called from anywhere
@@ -70,7 +70,7 @@ def _fitted(logits_MBC: Tensor, labels_B: Tensor) -> float:
 
 def _minimiser(logits_MBC: Tensor, labels_B: Tensor) -> float | None:
     """Over log T: a coarse grid, as a pool may have several minima, then Brent's method around the best point. None:
-    an end of the range is no worse."""
+    the lower end of the range is no worse."""
     from scipy.optimize import minimize_scalar
 
     # Above the highest logit of each row, so that nothing overflows at any temperature.
@@ -91,4 +91,4 @@ def _minimiser(logits_MBC: Tensor, labels_B: Tensor) -> float | None:
     k = values.index(min(values))
     bounds = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
     found = minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-4})
-    return None if min(values[0], values[-1]) <= found.fun + 1e-9 else math.exp(found.x)
+    return None if values[0] <= found.fun + 1e-9 else math.exp(found.x)
