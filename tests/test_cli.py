@@ -223,6 +223,15 @@ def test_evaluate_prints_tables(runs, capsys):
     assert r"\begin{tabular}" in capsys.readouterr().out
 
 
+def test_parts_of_one_ensemble_are_one_row_of_a_report(tmp_path):
+    parts = [str(tmp_path / part) for part in ("first", "second")]
+    for members, part in zip(("0:1", "1:3"), parts, strict=True):
+        assert main(["train", "digits-lora", "--members", members, "--training.max-steps", "2", "--output", part]) == 0
+    output = tmp_path / "r.html"
+    assert main(["report", *parts, "--concat", "--output", str(output)]) == 0
+    assert "<h1>digits-lora</h1>" in output.read_text(encoding="utf-8")
+
+
 def test_report_is_written(runs, tmp_path, capsys):
     output = tmp_path / "r.html"
     assert main(["report", *map(str, runs), "--ood", "letters", "--output", str(output)]) == 0
