@@ -21,10 +21,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, PreTrainedConfig
 
-from lora_ensemble.backbones._answers import AnswerModel
 from lora_ensemble.contracts import LoadedBackbone
 from lora_ensemble.engine.lora import LoraEnsemble
 from lora_ensemble.methods.lora import Lora
+from lora_ensemble.questions.answer_logits import AnswerModel
 from side_by_side import synchronize
 
 SHAPES: dict[str, Callable[[], PreTrainedConfig]] = {"mistral-7b": MistralConfig, "llama-2-7b": LlamaConfig}

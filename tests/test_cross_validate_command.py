@@ -13,7 +13,7 @@ import pytest
 from lora_ensemble import evaluate
 from lora_ensemble.cli import main
 from lora_ensemble.report import Results
-from lora_ensemble.runs.cross_validation import CrossValidation
+from lora_ensemble.studies.folds.read import CrossValidation
 from plugged import plugged
 
 TRAINED = ["fold-digits-lora", "--epochs", "2", "--training.save", "epoch"]

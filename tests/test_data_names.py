@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lora_ensemble import UserError
-from lora_ensemble.data_names import datasets_named
+from lora_ensemble.cli.data_names import datasets_named
 from lora_ensemble.datasets.digits import Digits
 from lora_ensemble.datasets.ham10000 import Ham10000
 from lora_ensemble.datasets.letters import Letters

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_ensemble._files import atomic_write, atomic_write_json, atomic_write_text
+from lora_ensemble.disk.files import atomic_write, atomic_write_json, atomic_write_text
 from lora_ensemble.errors import UserError
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lora_ensemble.commands.train import configured
+from lora_ensemble.cli.commands.train import configured
+from lora_ensemble.cli.member_range import folder_suffix, spelled_out
 from lora_ensemble.errors import UserError
-from lora_ensemble.member_range import folder_suffix, spelled_out
 from lora_ensemble.methods.lora import Lora
 
 

@@ -16,9 +16,9 @@ import pytest
 from lora_ensemble import Run, UserError, evaluate
 from lora_ensemble.cli import main
 from lora_ensemble.datasets.letters import Letters
-from lora_ensemble.quickstart import METHODS, tasks
-from lora_ensemble.quickstart_summary import quickstart_table, sentences
 from lora_ensemble.report import Results
+from lora_ensemble.studies.quickstart import METHODS, tasks
+from lora_ensemble.studies.quickstart_summary import quickstart_table, sentences
 
 TINY = ["--seeds", "1", "--members", "2", "--epochs", "1"]
 

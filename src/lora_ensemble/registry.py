@@ -49,7 +49,7 @@ def description(kind: str, name: str) -> str:
 def module(kind: str, name: str) -> ModuleType:
     """The plug-in's module. Raises UnknownNameError with the nearest name."""
     known(kind, name)
-    return importlib.import_module(f"lora_ensemble.{kind}.{name.replace('-', '_')}")
+    return importlib.import_module(f"{_package(kind)}.{name.replace('-', '_')}")
 
 
 def known(kind: str, name: str) -> None:
@@ -89,10 +89,14 @@ def recipe(name: str) -> Experiment:
     return dataclasses.replace(made, name=name)
 
 
+def _package(kind: str) -> str:
+    return "lora_ensemble.cli.commands" if kind == "commands" else f"lora_ensemble.{kind}"
+
+
 @cache
 def _files(kind: str) -> dict[str, Path]:
     """The public files of a kind's package, by name."""
-    package = importlib.import_module(f"lora_ensemble.{kind}")
+    package = importlib.import_module(_package(kind))
     stems = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
     paths = {stem: next(p for f in package.__path__ if (p := Path(f) / f"{stem}.py").is_file()) for stem in stems}
     return {stem.replace("_", "-"): path for stem, path in paths.items()}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lora_ensemble.backbones._language_models import Encoder, special_tokens_before
-from lora_ensemble.backbones._letters import letter_tokens
-from lora_ensemble.backbones._prompts import Prompts
 from lora_ensemble.backbones.causal_lm import CausalLM
 from lora_ensemble.errors import UserError
+from lora_ensemble.questions.language_models import Encoder, special_tokens_before
+from lora_ensemble.questions.letters import letter_tokens
+from lora_ensemble.questions.prompts import Prompts
 from tiny_language_models import QUESTIONS, SHORT, TOKENIZERS, byte_level, sentence_piece, words
 
 DEFAULT = CausalLM()

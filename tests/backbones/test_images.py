@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lora_ensemble.backbones._images import ImageInputs
 from lora_ensemble.errors import DataError
+from lora_ensemble.images.inputs import ImageInputs
 
 RGB = ImageInputs(size=(12, 10), mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
 GREY = ImageInputs(size=(12, 10), mean=(0.5,), std=(0.25,))

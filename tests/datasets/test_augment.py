@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms import functional as V
 from torchvision.transforms.functional import InterpolationMode
 
-from lora_ensemble.datasets._augment import FlipAndRotate, augmentation, rotated
+from lora_ensemble.images.augment import FlipAndRotate, augmentation, rotated
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from audio_sources import encoded, floats, sounds
 
-from lora_ensemble.datasets import _clips
-from lora_ensemble.datasets._clips import checked
+from lora_ensemble.audio import clips as _clips
+from lora_ensemble.audio.clips import checked
 from lora_ensemble.errors import DataError
 
 

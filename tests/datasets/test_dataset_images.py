@@ -10,9 +10,9 @@ import pytest
 from image_sources import pictures, png
 from PIL import Image
 
-from lora_ensemble.datasets import _images
-from lora_ensemble.datasets._images import checked
 from lora_ensemble.errors import DataError
+from lora_ensemble.images import decoding as _images
+from lora_ensemble.images.decoding import checked
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:

@@ -12,9 +12,9 @@ import pytest
 from audio_sources import encoded, floats, sounds, write_parquet, write_sound, write_table
 
 from lora_ensemble import Experiment
+from lora_ensemble.audio.esc_rows import CLASSES, FOLDS
 from lora_ensemble.contracts import Split
 from lora_ensemble.datasets import esc10
-from lora_ensemble.datasets._esc_rows import CLASSES, FOLDS
 from lora_ensemble.datasets.esc10 import Esc10
 from lora_ensemble.datasets.esc50 import Esc50
 from lora_ensemble.errors import ConfigurationError, DataError, UnknownNameError

@@ -12,10 +12,10 @@ import pytest
 from image_sources import pictures, png, write_metadata, write_parquet
 from sklearn.model_selection import train_test_split
 
-from lora_ensemble.datasets import _ham10000
-from lora_ensemble.datasets._ham10000 import CLASSES, LONG_NAMES
 from lora_ensemble.datasets.ham10000 import Ham10000
 from lora_ensemble.errors import DataError, UnknownNameError
+from lora_ensemble.images import ham10000 as _ham10000
+from lora_ensemble.images.ham10000 import CLASSES, LONG_NAMES
 
 pytestmark = pytest.mark.usefixtures("cache")
 

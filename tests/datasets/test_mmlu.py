@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from question_sources import LETTERS, questions, write_csv, write_parquet
 
-from lora_ensemble.datasets._mmlu import GROUPS, SUBJECTS
 from lora_ensemble.datasets.mmlu import Mmlu
 from lora_ensemble.errors import DataError, UnknownNameError
+from lora_ensemble.questions.mmlu import GROUPS, SUBJECTS
 
 pytestmark = pytest.mark.usefixtures("cache")
 

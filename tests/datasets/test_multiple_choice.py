@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from question_sources import questions, write_csv, write_jsonl, write_parquet
 
-from lora_ensemble.datasets._own_questions import _READERS, Answers, _form
 from lora_ensemble.datasets.multiple_choice import MultipleChoice
 from lora_ensemble.errors import DataError, UnknownNameError
+from lora_ensemble.questions.own import _READERS, Answers, _form
 
 ASKED = questions(40)
 ROWS = [{"question": text, "choices": choices, "answer": answer} for text, choices, answer in ASKED]

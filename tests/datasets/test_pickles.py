@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lora_ensemble.datasets._pickles import read_pickle
 from lora_ensemble.errors import DataError
+from lora_ensemble.sources.pickles import read_pickle
 
 PIXELS = np.arange(2 * 3072, dtype=np.int64).astype(np.uint8).reshape(2, 3072)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lora_ensemble.datasets._sources import EncodedImages, local_folder, parquet_files
 from lora_ensemble.errors import DataError
+from lora_ensemble.sources.rows import EncodedImages, local_folder, parquet_files
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_ensemble.datasets._splits import carve
+from lora_ensemble.sources.splits import carve
 
 SHARES = {"test": 0.2, "validation": 0.1, "train": 0.7}
 EXAMPLES = st.lists(st.tuples(st.integers(0, 20).map("lesion {}".format), st.integers(0, 3)), min_size=1, max_size=60)

@@ -14,11 +14,11 @@ from torchvision.models import VisionTransformer
 
 from lora_ensemble import Ensemble, Run
 from lora_ensemble.cli import main
-from lora_ensemble.commands.settings import default_folder
+from lora_ensemble.cli.commands.settings import default_folder
+from lora_ensemble.conversions.torchvision import ARCHITECTURES
 from lora_ensemble.interop.prs_eth import load_weights, predict, published_scores
 from lora_ensemble.interop.prs_eth.command_line import DATASETS, Request
 from lora_ensemble.interop.prs_eth.table import Settings, published
-from lora_ensemble.interop.torchvision import ARCHITECTURES
 
 _, LAYERS, HEADS, WIDTH = ARCHITECTURES["vit_b_32"]
 

@@ -10,8 +10,8 @@ from torchvision.transforms.v2.functional import resize
 
 from lora_ensemble import registry
 from lora_ensemble.backbones.torchvision_vit import IMAGENET_MEAN, IMAGENET_STD, TorchvisionVit, vit
+from lora_ensemble.conversions.torchvision import ARCHITECTURES, transformers_config
 from lora_ensemble.errors import FileFormatError, UserError
-from lora_ensemble.interop.torchvision import ARCHITECTURES, transformers_config
 
 
 def fill(model, seed=0):

@@ -21,11 +21,11 @@ from lora_ensemble.datasets.letters import Letters
 from lora_ensemble.errors import ConfigurationError, DataError, RunFolderError, UnknownNameError, UserError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.predictions import Predictions
-from lora_ensemble.runs.cross_validation import BEST, CrossValidation, first_best
-from lora_ensemble.runs.folds import cross_validate, fold_experiments
-from lora_ensemble.runs.groups import by_experiment, joined, result
-from lora_ensemble.runs.pooled_folds import PooledFolds, opened
 from lora_ensemble.runs.run import train
+from lora_ensemble.studies.folds.pooled import PooledFolds, opened
+from lora_ensemble.studies.folds.read import BEST, CrossValidation, first_best
+from lora_ensemble.studies.folds.train import cross_validate, fold_experiments
+from lora_ensemble.studies.groups import by_experiment, joined, result
 from lora_ensemble.training.progress import Progress
 from plugged import plugged
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from lora_ensemble import _files, registry
+from lora_ensemble import registry
 from lora_ensemble.backbones.vit import ViT
 from lora_ensemble.contracts import Dataset, Split
 from lora_ensemble.datasets.digits import Digits
@@ -331,7 +331,7 @@ def test_a_full_disk_at_the_end_loses_nothing(
 ) -> None:
     experiment = replace(experiment, training=replace(TRAINING, checkpoint_seconds=0))
     with monkeypatch.context() as patch:
-        patch.setattr("lora_ensemble.folders.publish", no_space_when("ensemble"))
+        patch.setattr("lora_ensemble.disk.folders.publish", no_space_when("ensemble"))
         with pytest.raises(UserError, match=r"^cannot write .*ensemble: No space left on device$"):
             train(experiment, tmp_path, on_progress=silent)
     steps: list[int] = []
@@ -342,7 +342,7 @@ def test_a_full_disk_at_the_end_loses_nothing(
 
 
 def no_space_when(name: str) -> Callable[[Path, Path], None]:
-    from lora_ensemble.folders import publish
+    from lora_ensemble.disk.folders import publish
 
     def refuse(partial: Path, path: Path) -> None:
         if path.name == name:
@@ -357,7 +357,7 @@ def test_a_full_disk_at_the_start(experiment: Experiment, tmp_path: Path, monkey
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_files, "_flush", no_space)
+        patch.setattr(files, "_flush", no_space)
         with pytest.raises(UserError, match=r"^cannot write .*run\.json: No space left on device$"):
             train(experiment, tmp_path, on_progress=silent)
     assert train(experiment, tmp_path, on_progress=silent).finished

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lora_ensemble._files import atomic_write
 from lora_ensemble.audio.filterbanks import FilterBanks
+from lora_ensemble.disk.files import atomic_write
 from lora_ensemble.errors import UserError
 
 VARIABLE = "LORA_ENSEMBLE_CACHE"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import ASTForAudioClassification
 
-    from lora_ensemble.backbones._ast_inputs import SpectrogramInputs
+    from lora_ensemble.audio.inputs import SpectrogramInputs
 
 AUDIOSET = "MIT/ast-finetuned-audioset-10-10-0.4593"
 
@@ -89,7 +89,7 @@ class Ast(Backbone):
     def around(self, model: ASTForAudioClassification, own_head: bool, num_classes: int) -> LoadedBackbone:
         """What `load` returns, with a model that is in memory; attention is fused in place. own_head: whether its head
         is a pretrained one."""
-        from lora_ensemble.backbones._ast_attention import fuse
+        from lora_ensemble.audio.ast_attention import fuse
 
         if self.fused_qkv:
             fuse(model)
@@ -113,14 +113,14 @@ class Ast(Backbone):
 
     def inputs(self) -> SpectrogramInputs:
         """How sounds become the model's inputs."""
-        from lora_ensemble.backbones._ast_inputs import SpectrogramInputs
+        from lora_ensemble.audio.inputs import SpectrogramInputs
 
         return SpectrogramInputs.of(self.frames, self.bins, self.mean, self.std)
 
     def _model(self, num_classes: int) -> tuple[ASTForAudioClassification, bool]:
         """The model, and whether its head is a pretrained one."""
-        from lora_ensemble.backbones._ast_imagenet import Shape
-        from lora_ensemble.backbones._ast_models import converted, pretrained, read_weights
+        from lora_ensemble.audio.ast_models import converted, pretrained, read_weights
+        from lora_ensemble.conversions.ast_imagenet import Shape
 
         shape = Shape(self.frames, self.bins, self.frequency_stride, self.time_stride)
         if self.weights is None:
@@ -149,7 +149,7 @@ def from_imagenet(
     Raises FileFormatError for a state dict that lacks a tensor, has one that an AST has no place for, or of a wrong
     shape.
     """
-    from lora_ensemble.backbones._ast_imagenet import Shape
-    from lora_ensemble.backbones._ast_models import converted
+    from lora_ensemble.audio.ast_models import converted
+    from lora_ensemble.conversions.ast_imagenet import Shape
 
     return converted(state_dict, num_labels, Shape(frames, bins, frequency_stride, time_stride), num_heads)

@@ -10,10 +10,10 @@ from lora_ensemble.contracts import Backbone, LoadedBackbone
 from lora_ensemble.errors import UserError
 
 if TYPE_CHECKING:
-    from lora_ensemble.backbones._answers import AnswerModel
-    from lora_ensemble.backbones._letters import LetterTokens
-    from lora_ensemble.backbones._prompts import Prompts
-    from lora_ensemble.backbones._questions import Questions
+    from lora_ensemble.questions.answer_logits import AnswerModel
+    from lora_ensemble.questions.inputs import Questions
+    from lora_ensemble.questions.letters import LetterTokens
+    from lora_ensemble.questions.prompts import Prompts
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class CausalLM(Backbone):
 
         Raises UserError for a name that cannot be loaded, for a tokenizer to which a letter is not one token, and
         where bitsandbytes is missing; FileFormatError for weights that do not fit."""
-        from lora_ensemble.backbones._answers import AnswerModel
-        from lora_ensemble.backbones._language_models import (
+        from lora_ensemble.questions.answer_logits import AnswerModel
+        from lora_ensemble.questions.language_models import (
             load_model,
             load_tokenizer,
             takes_positions,
@@ -98,21 +98,21 @@ class CausalLM(Backbone):
         )
 
     def _prompts(self) -> Prompts:
-        from lora_ensemble.backbones._prompts import Prompts
+        from lora_ensemble.questions.prompts import Prompts
 
         return Prompts(self.prompt, self.choice, self.letters)
 
     def _letters(self, tokenizer: Any, num_classes: int) -> LetterTokens:
         """Tried on a question of no meaning."""
-        from lora_ensemble.backbones._language_models import Encoder
-        from lora_ensemble.backbones._letters import letter_tokens
+        from lora_ensemble.questions.language_models import Encoder
+        from lora_ensemble.questions.letters import letter_tokens
 
         probe = {"question": "Which one?", "choices": ["this one"] * num_classes}
         return letter_tokens(Encoder(tokenizer), self._prompts().before(probe), self.letters[:num_classes])
 
     def _questions(self, tokenizer: Any, letters: LetterTokens, model: Any, size: int) -> Questions:
-        from lora_ensemble.backbones._language_models import Encoder, special_tokens_before
-        from lora_ensemble.backbones._questions import Questions
+        from lora_ensemble.questions.inputs import Questions
+        from lora_ensemble.questions.language_models import Encoder, special_tokens_before
 
         marks = (tokenizer.pad_token_id, tokenizer.eos_token_id)
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -132,7 +132,7 @@ class CausalLM(Backbone):
         """What the logits have beyond the letters."""
         from functools import partial
 
-        from lora_ensemble.backbones._tokens import token_classes, token_logits
+        from lora_ensemble.questions.token_scores import token_classes, token_logits
 
         if self.scores == "tokens":
             by_token = partial(token_logits, others=self.top_tokens)

@@ -21,7 +21,8 @@ class DigitsViT(Backbone):
         import torch
         from transformers import ViTForImageClassification
 
-        from lora_ensemble.backbones._images import ImageInputs, quiet
+        from lora_ensemble.conversions.quiet import quiet
+        from lora_ensemble.images.inputs import ImageInputs
 
         with quiet():
             model = ViTForImageClassification.from_pretrained(

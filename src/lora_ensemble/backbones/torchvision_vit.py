@@ -13,7 +13,7 @@ from lora_ensemble.errors import FileFormatError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lora_ensemble.backbones._images import ImageInputs
+    from lora_ensemble.images.inputs import ImageInputs
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -49,7 +49,7 @@ class TorchvisionVit(Backbone):
 
     def state(self) -> dict[str, Tensor]:
         """torchvision's state dict."""
-        from lora_ensemble.interop.torchvision import check_architecture, published_weights, read_state
+        from lora_ensemble.conversions.torchvision import check_architecture, published_weights, read_state
 
         if not Path(self.weights).is_file():
             return published_weights(self.arch, self.weights)
@@ -59,7 +59,7 @@ class TorchvisionVit(Backbone):
 
     def inputs(self, image_size: int) -> ImageInputs:
         """How images of any size become square ones of `image_size` pixels."""
-        from lora_ensemble.backbones._images import ImageInputs
+        from lora_ensemble.images.inputs import ImageInputs
 
         scaled = self.normalisation == "imagenet"
         return ImageInputs(
@@ -72,7 +72,7 @@ class TorchvisionVit(Backbone):
     def _random(self, num_classes: int) -> Any:
         from transformers import ViTConfig, ViTForImageClassification
 
-        from lora_ensemble.interop.torchvision import ARCHITECTURES
+        from lora_ensemble.conversions.torchvision import ARCHITECTURES
 
         arch = ARCHITECTURES[self.arch]
         config: dict[str, Any] = {
@@ -96,8 +96,8 @@ def vit(state: Mapping[str, Tensor], num_classes: int, num_heads: int | None = N
     import torch
     from transformers import ViTConfig, ViTForImageClassification
 
-    from lora_ensemble.backbones._images import quiet
-    from lora_ensemble.interop.torchvision import HEAD, transformers_config, transformers_state
+    from lora_ensemble.conversions.quiet import quiet
+    from lora_ensemble.conversions.torchvision import HEAD, transformers_config, transformers_state
 
     config = ViTConfig(**{**transformers_config(state, num_heads), "num_labels": num_classes})
     tensors = transformers_state(state)

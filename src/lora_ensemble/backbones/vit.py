@@ -13,7 +13,7 @@ from lora_ensemble.errors import FileFormatError, UserError
 if TYPE_CHECKING:
     from torch import nn
 
-    from lora_ensemble.backbones._images import ImageInputs
+    from lora_ensemble.images.inputs import ImageInputs
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ViT(Backbone):
         from safetensors import SafetensorError
         from transformers import AutoModelForImageClassification
 
-        from lora_ensemble.backbones._images import quiet
+        from lora_ensemble.conversions.quiet import quiet
         from lora_ensemble.engine.surgery import find_head
 
         try:
@@ -131,7 +131,7 @@ def transformers_inputs(name: str, config: Any) -> ImageInputs:
 
     from transformers import AutoImageProcessor
 
-    from lora_ensemble.backbones._images import ImageInputs
+    from lora_ensemble.images.inputs import ImageInputs
 
     channels = getattr(config, "num_channels", 3)
     try:
@@ -158,7 +158,7 @@ def timm_inputs(model: nn.Module, side: int | None = None) -> ImageInputs:
 
     from timm.data import resolve_model_data_config
 
-    from lora_ensemble.backbones._images import ImageInputs
+    from lora_ensemble.images.inputs import ImageInputs
 
     data = resolve_model_data_config(model)
     return ImageInputs(

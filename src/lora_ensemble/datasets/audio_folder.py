@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from lora_ensemble.audio.decoding import SUFFIXES
+from lora_ensemble.audio.recordings import AudioDataset, Source
 from lora_ensemble.contracts import Split
-from lora_ensemble.datasets._audio import AudioDataset, Source
-from lora_ensemble.datasets._splits import VALIDATION, carve
 from lora_ensemble.errors import DataError
+from lora_ensemble.sources.splits import VALIDATION, carve
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lora_ensemble.datasets._published_questions import PublishedQuestions
+from lora_ensemble.questions.published import PublishedQuestions
 
 
 @dataclass(frozen=True)

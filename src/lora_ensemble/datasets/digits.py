@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lora_ensemble.contracts import Dataset, Split
 from lora_ensemble.errors import DataError, UnknownNameError
+from lora_ensemble.sources.splits import stratified_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,15 +71,3 @@ def grey(image: np.ndarray, levels: int) -> np.ndarray:
     import numpy as np
 
     return np.round(image * (255 / levels)).astype(np.uint8)
-
-
-def stratified_order(labels_N: np.ndarray, seed: int) -> np.ndarray:
-    """A random order of the rows in which every beginning has close to the classes' overall shares, (N,)."""
-    import numpy as np
-
-    generator = np.random.default_rng(seed)
-    place_N = np.empty(len(labels_N))
-    for label in np.unique(labels_N):
-        rows = np.flatnonzero(labels_N == label)
-        place_N[generator.permutation(rows)] = (np.arange(len(rows)) + generator.random(len(rows))) / len(rows)
-    return np.argsort(place_N)

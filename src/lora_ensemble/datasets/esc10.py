@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lora_ensemble.datasets._esc import Esc
+from lora_ensemble.audio.esc import Esc
 
 CLASSES = (
     "dog",

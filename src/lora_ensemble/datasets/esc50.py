@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lora_ensemble.datasets._esc import Esc
-from lora_ensemble.datasets._esc_rows import CLASSES
+from lora_ensemble.audio.esc import Esc
+from lora_ensemble.audio.esc_rows import CLASSES
 
 
 @dataclass(frozen=True)

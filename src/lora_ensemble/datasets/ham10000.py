@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from lora_ensemble.contracts import Dataset, Split
-from lora_ensemble.datasets._augment import Augmentation, augmentation
-from lora_ensemble.datasets._ham10000 import CLASSES, METADATA, Rows, read
-from lora_ensemble.datasets._images import checked, some
-from lora_ensemble.datasets._splits import VALIDATION, carve
 from lora_ensemble.errors import DataError, UnknownNameError
+from lora_ensemble.images.augment import Augmentation, augmentation
+from lora_ensemble.images.decoding import checked, some
+from lora_ensemble.images.ham10000 import CLASSES, METADATA, Rows, read
+from lora_ensemble.sources.splits import VALIDATION, carve
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from lora_ensemble.contracts import Dataset, Split
-from lora_ensemble.datasets._mmlu import CHOICES, GROUPS, SUBJECTS, read
-from lora_ensemble.datasets._questions import MODALITY, Question, as_split, held_out, letters, named, with_shots
-from lora_ensemble.datasets._splits import VALIDATION
 from lora_ensemble.errors import UnknownNameError
+from lora_ensemble.questions.mmlu import CHOICES, GROUPS, SUBJECTS, read
+from lora_ensemble.questions.rows import MODALITY, Question, as_split, held_out, letters, named, with_shots
+from lora_ensemble.sources.splits import VALIDATION
 
 DEV = 5
 """Questions of each subject in the published dev split, which are for shots."""

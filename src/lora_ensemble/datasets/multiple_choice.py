@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from lora_ensemble.contracts import Dataset, Split
-from lora_ensemble.datasets._own_questions import Answers, read
-from lora_ensemble.datasets._questions import (
+from lora_ensemble.errors import DataError, UnknownNameError
+from lora_ensemble.questions.own import Answers, read
+from lora_ensemble.questions.rows import (
     MODALITY,
     Question,
     as_split,
@@ -19,9 +20,8 @@ from lora_ensemble.datasets._questions import (
     named,
     with_shots,
 )
-from lora_ensemble.datasets._splits import VALIDATION
-from lora_ensemble.datasets._tables import SUFFIXES
-from lora_ensemble.errors import DataError, UnknownNameError
+from lora_ensemble.sources.splits import VALIDATION
+from lora_ensemble.sources.tables import SUFFIXES
 
 TEST = 0.2
 """Share of the test split of a single file."""

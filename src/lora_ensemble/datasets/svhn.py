@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_ensemble.contracts import Dataset, Split
-from lora_ensemble.datasets._content import by_content, from_hub
-from lora_ensemble.datasets._sources import local_folder
 from lora_ensemble.errors import DataError, UnknownNameError
+from lora_ensemble.images.content import by_content, from_hub
+from lora_ensemble.sources.rows import local_folder
 
 if TYPE_CHECKING:
     import numpy as np

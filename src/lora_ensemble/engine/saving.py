@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lora_ensemble._files import atomic_write, atomic_write_json
+from lora_ensemble.disk.files import atomic_write, atomic_write_json
+from lora_ensemble.disk.folders import readable_errors
 from lora_ensemble.errors import FileFormatError, UnknownNameError
-from lora_ensemble.folders import readable_errors
 
 if TYPE_CHECKING:
     from lora_ensemble.engine.ensemble import Ensemble

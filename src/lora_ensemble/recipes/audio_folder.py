@@ -11,7 +11,7 @@ from lora_ensemble.datasets.audio_folder import AudioFolder
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.methods.single import Single
-from lora_ensemble.recipes._audio_tables import AUDIOSET, LORA_LEARNING_RATE, cell, low_rank
+from lora_ensemble.published.audio import AUDIOSET, LORA_LEARNING_RATE, cell, low_rank
 
 MEMBERS = 4
 

@@ -12,7 +12,7 @@ from lora_ensemble.datasets.commonsense_qa import CommonsenseQa
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.methods.single_lora import SingleLora
-from lora_ensemble.recipes._language_tables import MEMBERS, MISTRAL_7B, SMALL, base, laptop, trained, untrained, updates
+from lora_ensemble.published.language import MEMBERS, MISTRAL_7B, SMALL, base, laptop, trained, untrained, updates
 
 
 def zero_shot(model: str = MISTRAL_7B, shots: int = 0) -> Experiment:

@@ -16,7 +16,7 @@ from lora_ensemble.methods.lora import Lora
 from lora_ensemble.methods.mc_dropout import McDropout
 from lora_ensemble.methods.single import Single
 from lora_ensemble.methods.single_lora import SingleLora
-from lora_ensemble.recipes._audio_tables import LORA_LEARNING_RATE, MEMBERS, cell, low_rank
+from lora_ensemble.published.audio import LORA_LEARNING_RATE, MEMBERS, cell, low_rank
 
 
 def single() -> Experiment:

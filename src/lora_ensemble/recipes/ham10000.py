@@ -18,7 +18,7 @@ from lora_ensemble.methods.mc_dropout import McDropout
 from lora_ensemble.methods.single import Single
 from lora_ensemble.methods.single_lora import SingleLora
 from lora_ensemble.methods.snapshot import Snapshot
-from lora_ensemble.recipes._image_tables import DROPOUT_WARMUP, MEMBERS, cell
+from lora_ensemble.published.images import DROPOUT_WARMUP, MEMBERS, cell
 
 
 def single() -> Experiment:

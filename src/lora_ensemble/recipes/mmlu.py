@@ -13,7 +13,7 @@ from lora_ensemble.datasets.mmlu import Mmlu
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.methods.single_lora import SingleLora
-from lora_ensemble.recipes._language_tables import MEMBERS, MISTRAL_7B, SMALL, base, laptop, trained, untrained, updates
+from lora_ensemble.published.language import MEMBERS, MISTRAL_7B, SMALL, base, laptop, trained, untrained, updates
 
 
 def zero_shot(model: str = MISTRAL_7B, group: str = "all", shots: int = 0) -> Experiment:

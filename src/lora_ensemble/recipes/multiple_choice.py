@@ -15,7 +15,7 @@ from lora_ensemble.experiment import Experiment, Training
 from lora_ensemble.methods.deep import Deep
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.methods.single_lora import SingleLora
-from lora_ensemble.recipes._language_tables import MEMBERS, SMALL, laptop, untrained, updates
+from lora_ensemble.published.language import MEMBERS, SMALL, laptop, untrained, updates
 
 _LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lora_ensemble._files import atomic_write_text
+from lora_ensemble.disk.files import atomic_write_text
 from lora_ensemble.report.html import page
 from lora_ensemble.report.results import Results
 from lora_ensemble.report.sections import sections

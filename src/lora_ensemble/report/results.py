@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_ensemble._files import atomic_write_text
 from lora_ensemble.analysis import EpochsCurve, Scores, Study, Table, table
 from lora_ensemble.analysis.comparison import COLUMNS
+from lora_ensemble.disk.files import atomic_write_text
 from lora_ensemble.errors import DataError, FileFormatError, UnknownNameError, UserError
 from lora_ensemble.fields import from_plain, to_plain
 from lora_ensemble.report.curves import Curves

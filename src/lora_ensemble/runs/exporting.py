@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from lora_ensemble._files import atomic_write_json
+from lora_ensemble.disk.files import atomic_write_json
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.runs.folder import ENSEMBLE
 from lora_ensemble.runs.member_parts import check_same_whole, in_order

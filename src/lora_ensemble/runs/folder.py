@@ -41,8 +41,8 @@ def claim(folder: Path, experiment: Experiment) -> None:
 
     Raises RunFolderError for one that holds a different run, naming the first field that differs.
     """
-    from lora_ensemble._files import atomic_write_json
-    from lora_ensemble.folders import remove_leftovers
+    from lora_ensemble.disk.files import atomic_write_json
+    from lora_ensemble.disk.folders import remove_leftovers
 
     remove_leftovers(folder)
     if begun(folder):

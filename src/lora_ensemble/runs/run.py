@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_ensemble import registry
-from lora_ensemble._files import atomic_write_json
 from lora_ensemble.contracts import Dataset, LoadedBackbone, Split
+from lora_ensemble.disk.files import atomic_write_json
 from lora_ensemble.errors import ConfigurationError, RunFolderError, UserError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.runs.folder import (
@@ -266,7 +266,7 @@ def check_modality(experiment: Experiment, split: Split) -> None:
 
 
 def _train(experiment: Experiment, folder: Path, on_progress: OnProgress) -> None:
-    from lora_ensemble.folders import new_folder
+    from lora_ensemble.disk.folders import new_folder
     from lora_ensemble.randomness import seeded
     from lora_ensemble.training.fitting import fit, wait_for_all
 

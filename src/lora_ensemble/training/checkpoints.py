@@ -8,7 +8,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lora_ensemble.folders import PARTIAL
+from lora_ensemble.disk.folders import PARTIAL
 
 CHECKPOINTS = "checkpoints"
 """Their place in a run folder."""

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from lora_ensemble.contracts import LoadedBackbone, Split
+from lora_ensemble.disk.folders import remove_leftovers
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.errors import ConfigurationError
-from lora_ensemble.folders import remove_leftovers
 from lora_ensemble.randomness import derived_seed
 from lora_ensemble.training.checkpoints import CHECKPOINTS, checkpoints
 from lora_ensemble.training.class_weights import class_weights

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lora_ensemble._files import atomic_write_text
-from lora_ensemble.folders import readable_errors
+from lora_ensemble.disk.files import atomic_write_text
+from lora_ensemble.disk.folders import readable_errors
 from lora_ensemble.training.optimisation import Plan
 from lora_ensemble.training.progress import OnProgress, Progress
 

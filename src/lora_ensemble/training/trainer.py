@@ -16,11 +16,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from lora_ensemble.disk.folders import PARTIAL, publish, readable_errors
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.losses import finite
 from lora_ensemble.engine.saving import read_tensors
 from lora_ensemble.errors import DivergedError
-from lora_ensemble.folders import PARTIAL, publish, readable_errors
 from lora_ensemble.training.attention import QuickBackward
 from lora_ensemble.training.checkpoints import WEIGHTS, checkpoints, describe, folder_name, rotate
 from lora_ensemble.training.data import TrainingBatches

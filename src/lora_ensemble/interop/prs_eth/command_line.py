@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lora_ensemble.conversions.torchvision import ARCHITECTURES
 from lora_ensemble.datasets.cifar10 import Cifar10
 from lora_ensemble.datasets.cifar100 import Cifar100
 from lora_ensemble.datasets.esc50 import Esc50
 from lora_ensemble.datasets.ham10000 import Ham10000
 from lora_ensemble.errors import ConfigurationError, UnknownNameError, UserError
 from lora_ensemble.interop.prs_eth.table import Settings, read_settings
-from lora_ensemble.interop.torchvision import ARCHITECTURES
 
 METHODS = ("lora", "deep", "dropout")
 IMAGE_MODELS = ("LoRA_Former", "Deep_Ensemble", "MCDropout")

@@ -165,7 +165,7 @@ def _folds(asked: Request) -> str | None:
     fold = int(asked.settings.get("training.cross_validation_fold", 1))
     return (
         "published: five folds, scored at the epoch with the best mean accuracy on the test folds; here fold "
-        f"{fold}, after the last step; lora_ensemble.runs.folds.cross_validate runs an experiment on all"
+        f"{fold}, after the last step; lora_ensemble.studies.folds.train.cross_validate runs an experiment on all"
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lora_ensemble.conversions.torchvision import read_pickle
 from lora_ensemble.errors import FileFormatError
 from lora_ensemble.interop.prs_eth.ast_formats import (
     AstDeepFile,
@@ -20,7 +21,6 @@ from lora_ensemble.interop.prs_eth.ast_formats import (
     read_ast_networks,
 )
 from lora_ensemble.interop.prs_eth.tensors import Heads, expect, shape_of
-from lora_ensemble.interop.torchvision import read_pickle
 
 PROJECTIONS = ("q", "k", "v", "out")
 _LORA = re.compile(r"encoder_layer_(\d+)_(q|k|v|out)_proj_w_([ab])\.weight")

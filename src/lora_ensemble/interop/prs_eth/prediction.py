@@ -13,8 +13,8 @@ from lora_ensemble.training.devices import pick_device
 from lora_ensemble.training.predicting import predict_split
 
 if TYPE_CHECKING:
-    from lora_ensemble.backbones._ast_inputs import SpectrogramInputs
-    from lora_ensemble.backbones._images import ImageInputs
+    from lora_ensemble.audio.inputs import SpectrogramInputs
+    from lora_ensemble.images.inputs import ImageInputs
 
 
 def predict(

@@ -8,12 +8,12 @@ from typing import Any
 from lora_ensemble.backbones.ast import Ast
 from lora_ensemble.backbones.torchvision_vit import TorchvisionVit
 from lora_ensemble.contracts import Backbone, Dataset, Method
+from lora_ensemble.conversions.torchvision import ARCHITECTURES
 from lora_ensemble.datasets.esc50 import Esc50
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.experiment import Experiment, Training
 from lora_ensemble.interop.prs_eth.command_line import DATASETS, Request, request
 from lora_ensemble.interop.prs_eth.table import Settings
-from lora_ensemble.interop.torchvision import ARCHITECTURES
 from lora_ensemble.methods.deep import Deep
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.methods.mc_dropout import McDropout

@@ -10,6 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from lora_ensemble.backbones.torchvision_vit import TorchvisionVit, vit
+from lora_ensemble.conversions.torchvision import (
+    ARCHITECTURES,
+    HEAD,
+    check_architecture,
+    transformers_config,
+)
 from lora_ensemble.engine import surgery
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.errors import FileFormatError
@@ -18,12 +24,6 @@ from lora_ensemble.interop.prs_eth.ast_formats import AstDeepFile, AstLoraFile
 from lora_ensemble.interop.prs_eth.files import Expected, local_file
 from lora_ensemble.interop.prs_eth.formats import PROJECTIONS, DeepFile, DropoutFile, LoraFile, read_weights
 from lora_ensemble.interop.prs_eth.tensors import Heads, copy_into
-from lora_ensemble.interop.torchvision import (
-    ARCHITECTURES,
-    HEAD,
-    check_architecture,
-    transformers_config,
-)
 
 
 def load_weights(

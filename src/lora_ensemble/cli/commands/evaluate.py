@@ -1,0 +1,92 @@
+"""Score runs: one run with intervals, several as a table with mean and standard deviation over seeds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lora_ensemble.cli.arguments import RunOptions, parse
+from lora_ensemble.cli.data_names import datasets_named
+from lora_ensemble.errors import UserError
+
+if TYPE_CHECKING:
+    from lora_ensemble.analysis import EpochsCurve, Scores
+    from lora_ensemble.contracts import Dataset
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    ood: str | None = None
+    """Out-of-distribution data sets: NAME or NAME=FOLDER, several with commas; adds how well uncertainty tells them
+    apart."""
+    split: str = "test"
+    """The split that is scored."""
+    scores: tuple[str, ...] = ()
+    """Columns of the table. Default: the most common."""
+    format: Literal["markdown", "json", "latex"] = "markdown"
+    """How to print."""
+    pooling: Literal["mean-of-probabilities", "softmax-of-mean-logits"] = "mean-of-probabilities"
+    """How members become one distribution."""
+    concat: bool = False
+    """Take all runs as one ensemble, their members side by side."""
+    per_fold: bool = False
+    """Of cross-validations mean and standard deviation over folds, not the score of their pooled rows."""
+    epochs: bool = False
+    """Scores after each epoch, a row each. Needs runs with --training.save epoch."""
+
+
+def main(args: Sequence[str]) -> None:
+    options = parse(Options, args, "evaluate", __doc__)
+    ood = datasets_named(options.ood)
+
+    from lora_ensemble.analysis import evaluate
+    from lora_ensemble.studies.folds.pooled import fold_by_fold
+    from lora_ensemble.studies.groups import by_experiment, ensembles, joined
+
+    if options.per_fold and (options.concat or options.epochs):
+        raise UserError(f"--per-fold does not go with {'--concat' if options.concat else '--epochs'}")
+    if options.epochs:
+        print(_by_epoch(options, ood).rstrip())
+        return
+    scored: dict[str, list[Scores]] = {}
+    chosen = ensembles(by_experiment(options.runs), options.concat)
+    if options.per_fold:
+        chosen = fold_by_fold(chosen)
+    for label, runs in chosen:
+        print(f"scoring {', '.join(str(run.folder) for run in runs)}", file=sys.stderr)
+        sets = {name: joined(runs, "test", dataset) for name, dataset in ood.items()}
+        outside = next(iter(sets.values())) if len(sets) == 1 else sets
+        inside = joined(runs, options.split)
+        scores = evaluate(inside, outside, intervals=len(chosen) == 1, pooling=options.pooling)
+        scored.setdefault(label, []).append(scores)
+    print(_rendered(scored, options).rstrip())
+
+
+def _by_epoch(options: Options, ood: Mapping[str, Dataset]) -> str:
+    """A table for each experiment, its seeds averaged."""
+    from lora_ensemble.analysis import epochs_json, epochs_table
+    from lora_ensemble.studies.epochs import followed
+    from lora_ensemble.studies.groups import by_experiment, ensembles
+
+    curves: dict[str, list[EpochsCurve]] = {}
+    for label, runs in ensembles(by_experiment(options.runs), options.concat):
+        print(f"scoring {', '.join(str(run.folder) for run in runs)}", file=sys.stderr)
+        curves.setdefault(label, []).append(followed(runs, options.split, ood, options.pooling))
+    if options.format == "json":
+        return epochs_json(curves)
+    tables = {label: epochs_table(found, options.format) for label, found in curves.items()}
+    if len(tables) == 1 or options.format == "latex":
+        return "\n".join(tables.values())
+    return "\n".join(f"{label}\n\n{shown}" for label, shown in tables.items())
+
+
+def _rendered(scored: dict[str, list[Scores]], options: Options) -> str:
+    from lora_ensemble.analysis import table
+
+    (first, *more), *others = scored.values()
+    shown = table(scored, options.scores or None) if more or others or options.scores else first
+    if options.format == "json":
+        return shown.to_json()
+    return shown.to_markdown() if options.format == "markdown" else shown.to_latex()

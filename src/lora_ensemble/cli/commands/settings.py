@@ -1,0 +1,121 @@
+"""Train or evaluate by published settings: NAME MODEL MEMBERS [WEIGHTS], as in prs-eth/LoRA-Ensemble."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+from lora_ensemble.cli.arguments import PROGRAM, parse
+from lora_ensemble.errors import UserError
+
+if TYPE_CHECKING:
+    from lora_ensemble.experiment import Experiment
+    from lora_ensemble.interop.prs_eth.command_line import Request
+    from lora_ensemble.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Options:
+    name: Positional[str]
+    """One of the 248 settings names, study/name, or a JSON file of that form."""
+    model: Positional[str]
+    """LoRA_Former, Deep_Ensemble or MCDropout; with ESC-50, AST_Former, Explicit_AST or ASTMCDropout."""
+    members: Positional[int]
+    """Number of members."""
+    weights: Positional[str | None] = None
+    """Published weights to evaluate, instead of training: a .pt file, or its name on the hub."""
+    as_published: bool = False
+    """Do what the published code does, as far as can be, not what the settings mean."""
+    output: Path | None = None
+    """Run folder, by default in runs; with weights, a folder for the ensemble, one adapter folder per member."""
+    data: str | None = None
+    """Hub id or folder of the data. Default: the data set's own."""
+    backbone: str | None = None
+    """The pretrained weights: torchvision's name, or a local file. Default: IMAGENET1K_V1; with ESC-50, a DeiT."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    show: bool = False
+    """Print the experiment as JSON, and do nothing."""
+
+
+def main(args: Sequence[str]) -> None:
+    options = parse(Options, args, "settings", __doc__)
+
+    from lora_ensemble.analysis import evaluate
+    from lora_ensemble.interop.prs_eth import published_scores
+    from lora_ensemble.interop.prs_eth.command_line import request
+    from lora_ensemble.interop.prs_eth.differences import differences_of, pooling, summary
+    from lora_ensemble.interop.prs_eth.settings import experiment
+
+    asked = request(options.name, options.model, options.members, as_published=options.as_published)
+    made = _configured(experiment(asked), options)
+    said: list[str | None] = [summary(asked), *differences_of(asked)]
+    if options.weights is not None:
+        said = [f"evaluating {options.weights}; inputs are prepared as in its training", pooling(asked)]
+    print(*filter(None, said), sep="\n- ", file=sys.stderr)
+    if options.show:
+        print(made.to_json())
+        return
+    if options.weights is None:
+        predictions = _trained(made, options.output or default_folder(asked))
+    else:
+        predictions = _loaded(made, asked, options)
+    scores = published_scores(predictions) if options.as_published else evaluate(predictions)
+    print(scores.to_markdown().rstrip())
+
+
+def _configured(made: Experiment, options: Options) -> Experiment:
+    training = dataclasses.replace(made.training, device=options.device)
+    backbone, dataset = made.backbone, made.dataset
+    if options.backbone is not None:
+        backbone = dataclasses.replace(backbone, weights=options.backbone)  # type: ignore[call-arg]
+    if options.data is not None:
+        dataset = dataclasses.replace(dataset, data=options.data)  # type: ignore[call-arg]
+    return dataclasses.replace(made, training=training, backbone=backbone, dataset=dataset)
+
+
+def default_folder(asked: Request) -> Path:
+    """Another one for each study, for settings of one name stand in several."""
+    name = asked.settings.short_name if Path(asked.settings.name).is_file() else asked.settings.name
+    words = [name, asked.model_name, str(asked.members), *["as-published"] * asked.as_published]
+    return Path("runs") / "-".join(words)
+
+
+def _trained(made: Experiment, folder: Path) -> Predictions:
+    from lora_ensemble.runs.run import train
+
+    print(f"run folder: {folder}", file=sys.stderr)
+    run = train(made, folder)
+    print(f"trained in {run.cost['seconds']:.0f} s; more scores: {PROGRAM} evaluate {folder}", file=sys.stderr)
+    return run.predict("test")
+
+
+def _loaded(made: Experiment, asked: Request, options: Options) -> Predictions:
+    from lora_ensemble.disk.folders import new_folder
+    from lora_ensemble.interop.prs_eth import load_weights, predict
+    from lora_ensemble.interop.prs_eth.command_line import DATASETS
+
+    assert options.weights is not None
+    values = asked.settings.values
+    if options.output is not None and options.output.exists():
+        raise UserError(f"{options.output} exists; give another folder with --output")
+    ensemble = load_weights(
+        options.weights,
+        options.backbone,
+        members=asked.members,
+        r=values.get("LoRA.rank"),
+        num_classes=DATASETS[values["data.data_set"]][1],
+        p_drop=values.get("MCDropout.p_drop"),
+        seed=made.seed,
+    )
+    if options.output is not None:
+        with new_folder(options.output) as partial:
+            ensemble.save_pretrained(partial)
+        print(f"ensemble: {options.output}", file=sys.stderr)
+    return predict(ensemble, made.dataset, device=options.device, seed=made.seed)

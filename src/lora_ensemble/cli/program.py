@@ -1,0 +1,63 @@
+"""The command line: `lora-ensemble COMMAND ...`. Results go to stdout, progress and errors to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from lora_ensemble import registry
+from lora_ensemble.cli.arguments import PROGRAM
+from lora_ensemble.errors import UserError
+
+ROAD = ("quickstart", "list", "train", "cross-validate", "compare", "predict", "evaluate", "report", "export")
+"""Commands in the order in which they are used; others that are found in `commands/` follow."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command, and return its exit code: 0 done, 2 the user's mistake (one line on stderr), 130 interrupted.
+
+    Anything unexpected is raised, so that Python prints its traceback and exits with 1.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        from lora_ensemble import __version__
+
+        print(f"{PROGRAM} {__version__}")
+        return 0
+    try:
+        registry.module("commands", words[0]).main(words[1:])
+    except UserError as error:
+        print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted; the same command again continues where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def overview() -> str:
+    """What `lora-ensemble --help` prints."""
+    found = registry.names("commands")
+    ordered = [name for name in ROAD if name in found] + [name for name in found if name not in ROAD]
+    lines = [f"  {name:<16}{registry.description('commands', name)}" for name in ordered]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND ...",
+            "",
+            "Calibrated uncertainty for any pretrained transformer, at the price of one backbone.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            f"{PROGRAM} COMMAND --help says more about one; --version prints the version.",
+        ]
+    )

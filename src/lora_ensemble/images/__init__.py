@@ -1,0 +1,1 @@
+"""Images, from a stored file to a model's input: decode, check, augment, normalise."""

@@ -1,0 +1,1 @@
+"""Multiple-choice questions, from a row to an answer: question, prompt, letters, logits."""

@@ -1,0 +1,95 @@
+"""Runs side by side: which are seeds of one experiment, what to call them, their predictions and their results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_ensemble.contracts import Dataset
+from lora_ensemble.errors import ConfigurationError
+from lora_ensemble.runs.member_parts import in_order, whole
+from lora_ensemble.runs.run import Run
+from lora_ensemble.studies.folds.pooled import opened
+
+if TYPE_CHECKING:
+    from lora_ensemble.predictions import Predictions
+    from lora_ensemble.report import RunResult
+
+
+def by_experiment(folders: Sequence[Path]) -> dict[str, list[Run]]:
+    """Finished runs by a label; runs of one label differ in nothing but the seed. A cross-validation is one run.
+
+    The label is the experiment's name, or its folder's. Where two different experiments have one name, the fields in
+    which they differ are added. Raises RunFolderError for a folder without a finished run, ConfigurationError for a
+    folder that is given twice.
+    """
+    given = [folder.resolve() for folder in folders]
+    if twice := [str(folder) for folder, path in zip(folders, given, strict=True) if given.count(path) > 1]:
+        raise ConfigurationError([f"{twice[0]} is given twice"])
+    settings: list[dict[str, Any]] = []
+    groups: list[list[Run]] = []
+    for folder in folders:
+        run = opened(folder)
+        run.classes  # noqa: B018  raises for an unfinished run, before anything is computed
+        values = {k: v for k, v in run.experiment.determining().items() if k != "seed"}
+        if values not in settings:
+            settings.append(values)
+            groups.append([])
+        groups[settings.index(values)].append(run)
+    return dict(zip(_labels(groups, settings), groups, strict=True))
+
+
+def ensembles(groups: dict[str, list[Run]], concat: bool) -> list[tuple[str, list[Run]]]:
+    """What is scored: each run under its group's label, or all runs together as one ensemble.
+
+    Raises ConfigurationError for runs together that hold the same member."""
+    if concat:
+        runs = in_order([run for runs in groups.values() for run in runs])
+        parts_of_one = all(whole(run) == whole(runs[0]) for run in runs)
+        return [(_name(runs[0]) if parts_of_one else " + ".join(groups), runs)]
+    return [(label, [run]) for label, runs in groups.items() for run in runs]
+
+
+def joined(runs: Sequence[Run], split: str = "test", dataset: Dataset | None = None) -> Predictions:
+    """The members of all runs as one ensemble, on a split of their data set or of another."""
+    from lora_ensemble.predictions import Predictions
+
+    return Predictions.concat([run.predict(split, dataset) for run in runs])
+
+
+def result(
+    runs: Sequence[Run], label: str, split: str = "test", ood: Mapping[str, Dataset] | None = None, examples: int = 0
+) -> RunResult:
+    """Scores, curves and cost of one ensemble, which may be spread over several runs. ood: data sets by their label."""
+    from lora_ensemble.report import summarise
+
+    p = joined(runs, split)
+    outside = {name: joined(runs, "test", dataset) for name, dataset in (ood or {}).items()}
+    seeds = {run.experiment.seed for run in runs}
+    seed = seeds.pop() if len(seeds) == 1 else None
+    return summarise(p, label, ood=outside, seed=seed, cost=_cost(runs, split), examples=examples)
+
+
+def _cost(runs: Sequence[Run], split: str) -> dict[str, float]:
+    """Of all runs together; one after another where time is concerned."""
+    seconds = sum(1 / run.predict(split).meta["examples_per_second"] for run in runs)
+    return {
+        "train_seconds": sum(run.cost["seconds"] for run in runs),
+        "predict_seconds_per_example": seconds,
+        "parameters_trained": sum(run.cost["trainable_parameters"] for run in runs),
+    }
+
+
+def _name(run: Run) -> str:
+    return run.experiment.name or run.folder.name
+
+
+def _labels(groups: Sequence[Sequence[Run]], settings: Sequence[dict[str, Any]]) -> list[str]:
+    names = [_name(runs[0]) for runs in groups]
+    labels = []
+    for name, own in zip(names, settings, strict=True):
+        others = [s for n, s in zip(names, settings, strict=True) if n == name and s is not own]
+        differing = [k for k in own if any(other.get(k) != own[k] for other in others)]
+        labels.append(" ".join([name, *(f"{k}={own[k]}" for k in differing)]))
+    return labels
