@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from lora_ensemble import registry
+from lora_ensemble.disk import files
 from lora_ensemble.backbones.vit import ViT
 from lora_ensemble.contracts import Dataset, Split
 from lora_ensemble.datasets.digits import Digits
