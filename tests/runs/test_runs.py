@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from lora_ensemble import registry
-from lora_ensemble.disk import files
 from lora_ensemble.backbones.vit import ViT
 from lora_ensemble.contracts import Dataset, Split
 from lora_ensemble.datasets.digits import Digits
+from lora_ensemble.disk import files
 from lora_ensemble.errors import ConfigurationError, FileFormatError, RunFolderError, UserError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.methods.deep import Deep
