@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def resample_counts(size: int, resamples: int, generator: torch.Generator) -> Tensor:
-    """(1 + resamples, size) float64: row 0 all ones, every other row one resample of `size` draws."""
-    counts = torch.ones(1 + resamples, size, dtype=torch.float64)
+    """(resamples, size) float64: every row one resample of `size` draws."""
+    counts = torch.empty(resamples, size, dtype=torch.float64)
     rows = max(1, 2**22 // size)  # at a time, which bounds the memory
-    for start in range(1, 1 + resamples, rows):
+    for start in range(0, resamples, rows):
         part = counts[start : start + rows]
         drawn = torch.randint(size, part.shape, generator=generator) + size * torch.arange(len(part))[:, None]
         part.copy_(torch.bincount(drawn.flatten(), minlength=part.numel()).view_as(part))

@@ -41,30 +41,49 @@ def evaluate(
     sets = {"": ood} if isinstance(ood, Predictions) else {f"[{name}]": part for name, part in (ood or {}).items()}
     for suffix, part in sets.items():
         _check_same_ensemble(p, part, suffix)
-    drawn = _scores(p, sets, resamples if intervals else 0, seed, pooling)
+    point = _points(p, sets, pooling)
+    drawn = _resampled(p, sets, resamples, seed, pooling) if intervals else {}
     alone = []
     for m in range(p.num_members):
         member_sets = {suffix: part.members([m]) for suffix, part in sets.items()}
-        alone.append(_scores(p.members([m]), member_sets, 0, seed, pooling))
+        alone.append(_points(p.members([m]), member_sets, pooling))
     about = {"members": p.num_members, "samples": len(p), "pooling": pooling}
     return Scores(
-        point={name: float(values_R[0]) for name, values_R in drawn.items()},
-        intervals={name: interval(values_R[1:]) for name, values_R in drawn.items()} if intervals else {},
-        per_member={name: tuple(float(scores[name]) for scores in alone) for name in drawn},
+        point=point,
+        intervals={name: interval(values_R) for name, values_R in drawn.items()},
+        per_member={name: tuple(scores[name] for scores in alone) for name in point},
         about={**about, "resamples": resamples, "seed": seed} if intervals else about,
     )
 
 
-def _scores(
+def _points(p: Predictions, sets: Mapping[str, Predictions], pooling: Pooling) -> dict[str, float]:
+    """The values themselves. By a product of one row whatever is resampled beside it: the same bits every time."""
+    counts = {suffix: torch.ones(1, len(part), dtype=torch.float64) for suffix, part in sets.items()}
+    values = _scores(p, sets, torch.ones(1, len(p), dtype=torch.float64), counts, pooling)
+    return {name: float(value_R) for name, value_R in values.items()}
+
+
+def _resampled(
     p: Predictions, sets: Mapping[str, Predictions], resamples: int, seed: int, pooling: Pooling
 ) -> dict[str, Tensor]:
-    """(1 + resamples,) values by name; those of the OOD sets end with the set's suffix."""
+    """(resamples,) values by name."""
     generator = torch.Generator().manual_seed(seed)
     counts_RB = resample_counts(len(p), resamples, generator)
+    counts = {suffix: resample_counts(len(part), resamples, generator) for suffix, part in sets.items()}
+    return _scores(p, sets, counts_RB, counts, pooling)
+
+
+def _scores(
+    p: Predictions,
+    sets: Mapping[str, Predictions],
+    counts_RB: Tensor,
+    ood_counts: Mapping[str, Tensor],
+    pooling: Pooling,
+) -> dict[str, Tensor]:
+    """(R,) values by name; those of the OOD sets end with the set's suffix."""
     values = compute(p, counts_RB, pooling=pooling)
     for suffix, ood in sets.items():
-        both_RB = torch.cat([counts_RB, resample_counts(len(ood), resamples, generator)], 1)
-        detection = compute(p, both_RB, ood=ood, pooling=pooling)
+        detection = compute(p, torch.cat([counts_RB, ood_counts[suffix]], 1), ood=ood, pooling=pooling)
         values.update({f"{name}{suffix}": values_R for name, values_R in detection.items()})
     return values
 

@@ -13,7 +13,7 @@ The anatomy of a metric file, which is all there is to adding one:
                                         without an OOD set the metric is left out
     counts_RB                           how often each sample counts, float64; always given
 
-A score is computed R times at once: row 0 of `counts_RB` is all ones and gives the value, the other rows are
-bootstrap resamples and give its interval. So the mean of x_B over samples is
-`counts_RB @ x_B / counts_RB.sum(1)`, and a metric has no other loop over resamples.
+A score is computed R times at once: one row of `counts_RB`, all ones, gives the value; rows that are bootstrap
+resamples give its interval. So the mean of x_B over samples is `counts_RB @ x_B / counts_RB.sum(1)`, and a metric has
+no other loop over resamples. Every row of `counts_RB` has the same sum, the number of samples.
 """
