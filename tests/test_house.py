@@ -16,12 +16,13 @@ SOURCE = ROOT / "src" / "lora_ensemble"
 FLOORS = (
     {"errors", "randomness"},
     {"disk", "fields"},
-    {"contracts", "registry"},
+    {"contracts", "registry", "fitted"},
     {"predictions"},
+    {"recalibration"},
     {"engine"},
     {"sources", "conversions"},
     {"images", "audio", "questions", "text"},
-    PLUGINS := {"methods", "backbones", "datasets", "metrics"},
+    PLUGINS := {"methods", "backbones", "datasets", "metrics", "calibrations"},
     {"training", "inference", "batches", "devices", "saved"},
     {"experiment", "analysis"},
     {"report", "runs", "published"},
@@ -162,7 +163,19 @@ def test_metrics_import_nothing_of_ours() -> None:
 
 def test_analysis_and_report_never_load_a_model() -> None:
     """Predictions are stored before anything is computed from them."""
-    may = {"analysis", "report", "metrics", "predictions", "registry", "errors", "fields", "disk"}
+    may = {
+        "analysis",
+        "report",
+        "metrics",
+        "calibrations",
+        "recalibration",
+        "predictions",
+        "registry",
+        "fitted",
+        "errors",
+        "fields",
+        "disk",
+    }
     beyond = [
         f"{name} -> {other}"
         for name in modules()
@@ -187,7 +200,9 @@ def at_import(name: str, seen: set[str] | None = None) -> Iterator[str]:
 
 
 LIGHT = [
-    name for name in modules() if package(name) in ("methods", "backbones", "datasets", "recipes", "cli", "contracts")
+    name
+    for name in modules()
+    if package(name) in ("methods", "backbones", "datasets", "calibrations", "recipes", "cli", "contracts")
 ]
 
 

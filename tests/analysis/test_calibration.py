@@ -69,6 +69,18 @@ def test_without_an_error_nothing_is_fitted() -> None:
     assert found == (1.0, fit_temperature(second).temperatures[0])
 
 
+def test_all_right_and_yet_a_temperature_is_best() -> None:
+    """Members that are each wrong now and then, though never together: certainty of the pool has its price."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (200,), generator=generator)
+    p = Predictions(2 * torch.nn.functional.one_hot(labels, 3) + torch.randn(8, 200, 3, generator=generator), labels)
+    assert bool((p.mean_probs_BC.argmax(1) == labels).all())
+    (found,) = fit_temperature(p).temperatures
+    best = min((math.exp(k / 100) for k in range(-460, 461)), key=lambda t: slow_nll(p, t))
+    assert 0.01 < found < 0.9
+    assert found == pytest.approx(best, rel=0.02)
+
+
 def test_a_temperature_at_the_lower_end_is_none() -> None:
     """Wrong together, and each right where the other is not: the likelihood is best at 0."""
     first = torch.tensor([[9.0, 0.0, -5.0], [1.0, 0.0, -5.0]])
