@@ -16,6 +16,25 @@ import difflib
 from collections.abc import Iterable
 
 
+def nearest(name: str, among: Iterable[str], n: int = 1, cutoff: float = 0.6) -> list[str]:
+    """The names that are most like a misspelt one, at most n, the nearest first; none that is too different.
+
+    cutoff: 0 .. 1, how like they must be (the ratio of difflib, upper and lower case alike)."""
+    by_lower = {known.lower(): known for known in among}
+    return [by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower, n=n, cutoff=cutoff)]
+
+
+def did_you_mean(name: str, among: Iterable[str], cutoff: float = 0.6) -> str:
+    """` Did you mean 'digits'?`, to be put after a sentence; nothing where no name is near."""
+    found = nearest(name, among, cutoff=cutoff)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].strip()
+
+
 class UserError(ValueError):
     """A mistake that the user can fix. The command line prints it as one line and exits with 2."""
 
@@ -25,8 +44,7 @@ class UnknownNameError(UserError):
 
     def __init__(self, kind: str, name: str, available: Iterable[str]):
         names = sorted(available)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, names, cutoff=0.5)
         super().__init__(f"unknown {kind} {name!r}.{hint} Available: {', '.join(names) or 'none'}.")
 
 

@@ -15,8 +15,8 @@ from lora_ensemble.conversions.ast_imagenet import Shape, ast_config, ast_state,
 from lora_ensemble.conversions.ast_positions import fitted
 from lora_ensemble.conversions.quiet import quiet
 from lora_ensemble.conversions.torchvision import read_pickle
-from lora_ensemble.engine.saving import first_line, read_tensors
-from lora_ensemble.errors import FileFormatError, UserError
+from lora_ensemble.engine.saving import read_tensors
+from lora_ensemble.errors import FileFormatError, UserError, first_line
 
 HEAD = "classifier"
 _FILES = ("model.safetensors", "pytorch_model.bin")

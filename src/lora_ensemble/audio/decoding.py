@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from lora_ensemble.errors import DataError, UserError
+from lora_ensemble.errors import DataError, UserError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +87,7 @@ def _read(stored: bytes | Path) -> tuple[np.ndarray, int]:
                 blocks.append(file.read(_BLOCK, dtype="float32", always_2d=True))
             said, rate, cut = file.frames, file.samplerate, _CUT.search(file.extra_info)
     except soundfile.SoundFileError as error:
-        cause = str(getattr(error, "error_string", error)).split("\n")[0].strip(". ")
+        cause = first_line(Exception(getattr(error, "error_string", error))).strip(". ")
         raise DataError(f"cannot be read ({cause})") from error
     samples_NC = np.concatenate(blocks)
     if len(samples_NC) < said or (cut and int(cut[1]) < _UNKNOWN):

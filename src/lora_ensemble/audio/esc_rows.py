@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lora_ensemble.audio.decoding import SUFFIXES
-from lora_ensemble.errors import DataError
+from lora_ensemble.errors import DataError, nearest
 from lora_ensemble.sources.rows import EncodedImages, column, hub_rows, local_folder, parquet_files
 
 CLASSES = (
@@ -116,7 +115,7 @@ def _parsed(table: Iterable[Mapping[str, str | None]], where: str) -> list[Row]:
         if fold not in map(str, FOLDS):
             wrong.append(f"fold {fold!r} of {file} (expected 1 to {FOLDS[-1]})")
         elif category not in CLASSES:
-            near = difflib.get_close_matches(category, CLASSES, n=1)
+            near = nearest(category, CLASSES)
             wrong.append(f"category {category!r} of {file}" + (f" (nearest: {near[0]})" if near else ""))
         elif target != str(CLASSES.index(category)):
             wrong.append(f"target {target!r} of {file} (expected {CLASSES.index(category)} for {category})")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_ensemble.contracts import Backbone, LoadedBackbone
-from lora_ensemble.errors import FileFormatError, UserError
+from lora_ensemble.errors import FileFormatError, UserError, did_you_mean, first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,8 +102,7 @@ class ViT(Backbone):
 
         known = timm.list_models()
         if architecture.split(".")[0] not in known:
-            near = difflib.get_close_matches(architecture, known, n=1)
-            hint = f" Did you mean 'timm/{near[0]}'?" if near else ""
+            hint = did_you_mean(self.name, [f"timm/{name}" for name in known])
             raise UserError(f"timm has no architecture {architecture!r}.{hint} timm.list_models() names all.")
         local = {} if self.weights is None else {"file": str(_weights_file(self.weights)), "custom_load": False}
         size: dict[str, Any] = {} if self.image_size is None else {"img_size": self.image_size}
@@ -172,7 +170,7 @@ def timm_inputs(model: nn.Module, side: int | None = None) -> ImageInputs:
 
 def first_sentence(error: Exception) -> str:
     """Of a foreign library's message, which may go on with advice that is not ours."""
-    return str(error).split("\n")[0].split(". ")[0].rstrip(".") or type(error).__name__
+    return first_line(error).split(". ")[0].rstrip(".")
 
 
 def _weights_file(path: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
 import itertools
 import re
@@ -14,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from lora_ensemble.errors import UserError
+from lora_ensemble.errors import UserError, nearest
 
 T = TypeVar("T")
 
@@ -68,5 +67,5 @@ def _one_line(boxed: str, also: Iterable[str]) -> str:
     hints = [near[1]] if near else []
     if unknown := re.match(r"Unrecognized options: ([^\s,]+)", sentence):
         sentence = f"unknown {'option' if unknown[1].startswith('-') else 'word'} {unknown[1]!r}"
-        hints = difflib.get_close_matches(unknown[1], also, n=1, cutoff=0.7) or hints
+        hints = nearest(unknown[1], also, cutoff=0.7) or hints
     return f"{sentence[:1].lower()}{sentence[1:]}" + (f". Did you mean {hints[0]!r}?" if hints else "")

@@ -7,7 +7,6 @@ keeps query, key and value in one matrix, transformers in three.
 
 from __future__ import annotations
 
-import difflib
 import math
 import pickle
 import re
@@ -18,8 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lora_ensemble.engine.saving import first_line
-from lora_ensemble.errors import FileFormatError, UserError
+from lora_ensemble.errors import FileFormatError, UserError, did_you_mean, first_line, nearest
 
 
 class Architecture(NamedTuple):
@@ -100,7 +98,7 @@ def transformers_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in state.items():
         parts = _new_names(name)
         if not parts:
-            near = difflib.get_close_matches(name, [*_WHOLE, *state], n=2)
+            near = nearest(name, [*_WHOLE, *state], n=2)
             hint = f" (near {near[-1]!r})" if len(near) > 1 else ""
             raise FileFormatError(f"no torchvision ViT has a tensor {name!r}{hint}")
         converted |= {new: part.detach().clone() for new, part in zip(parts, tensor.chunk(len(parts)), strict=True)}
@@ -131,8 +129,7 @@ def published_weights(arch: str, weights: str) -> dict[str, Tensor]:
 
     known = get_model_weights(arch).__members__
     if weights not in known:
-        near = difflib.get_close_matches(weights.upper(), known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(weights, known)
         raise UserError(f"{arch} has no weights {weights!r}.{hint} There are {', '.join(known)}, or a local file.")
     try:
         return known[weights].get_state_dict(progress=False, check_hash=True, weights_only=True)

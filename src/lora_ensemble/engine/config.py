@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from peft import LoraConfig
 
 from lora_ensemble.engine.initialisation import HEAD_INIT, INIT_A
-from lora_ensemble.errors import ConfigurationError, FileFormatError
+from lora_ensemble.errors import ConfigurationError, FileFormatError, did_you_mean, first_line
 
 _SUPPORTED = {
     "r",
@@ -72,7 +71,7 @@ class LoraEnsembleConfig(LoraConfig):
         try:
             super().__post_init__()
         except ValueError as error:  # PEFT's own checks
-            raise ConfigurationError([str(error).splitlines()[0]]) from error
+            raise ConfigurationError([first_line(error)]) from error
 
     def _unsupported(self) -> list[str]:
         problems = []
@@ -141,6 +140,4 @@ class LoraEnsembleConfig(LoraConfig):
 def _choice(name: str, value: Any, options: tuple[str, ...]) -> str | None:
     if value in options:
         return None
-    near = difflib.get_close_matches(str(value), options, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{name} = {value!r}: must be one of {', '.join(options)}.{hint}"
+    return f"{name} = {value!r}: must be one of {', '.join(options)}.{did_you_mean(str(value), options)}"

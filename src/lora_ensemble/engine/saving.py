@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lora_ensemble.disk.files import atomic_write, atomic_write_json
 from lora_ensemble.disk.folders import readable_errors
-from lora_ensemble.errors import FileFormatError, UnknownNameError
+from lora_ensemble.errors import FileFormatError, UnknownNameError, first_line
 
 if TYPE_CHECKING:
     from lora_ensemble.engine.ensemble import Ensemble
@@ -157,8 +157,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """A safetensors file, whole or not at all."""
     atomic_write(path, lambda temporary: save_file(tensors, temporary, metadata={"format": "pt"}))
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error) or type(error).__name__).splitlines()[0]

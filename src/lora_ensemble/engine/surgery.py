@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
 
-from lora_ensemble.errors import NoMatchError
+from lora_ensemble.errors import NoMatchError, did_you_mean
 
 _HEAD_NAMES = ("classifier", "score", "head", "heads", "fc", "classification_head", "lin_head")
 _ATTENTION = re.compile(r"attention|attn|mhsa|gpsa|^xca$", re.IGNORECASE)
@@ -171,7 +170,6 @@ def nothing_matches(what: str, name: str, available: Iterable[str]) -> NoMatchEr
     """The error for what was not found: names the nearest, and what there is (layer numbers folded into `*`)."""
     folded = sorted({re.sub(r"\.\d+(?=\.|$)", ".*", path) for path in available})
     leaves = {path.rpartition(".")[2]: path for path in folded}
-    near = difflib.get_close_matches(name.rpartition(".")[2], leaves, n=1, cutoff=0.5) if name else []
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name.rpartition(".")[2], leaves, cutoff=0.5)
     listed = ", ".join(folded[:12]) + (f" and {len(folded) - 12} more" if len(folded) > 12 else "")
     return NoMatchError(f"no {what} in this model.{hint} There is: {listed or 'nothing'}.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lora_ensemble.contracts import Example
-from lora_ensemble.errors import DataError, UserError
+from lora_ensemble.errors import DataError, UserError, first_line
 from lora_ensemble.sources.rows import EncodedImages
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _looks(stored: Sequence[Any], size: tuple[int, int] | None, threads: int) ->
         except FileNotFoundError:
             return "is missing"
         except Exception as error:  # a damaged file can raise anything
-            return f"cannot be read ({(str(error) or repr(error)).splitlines()[0]})"
+            return f"cannot be read ({first_line(error)})"
 
     starts = range(0, len(stored), _TOGETHER)
     with ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as pool:

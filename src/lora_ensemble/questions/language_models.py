@@ -12,9 +12,8 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lora_ensemble.conversions.quiet import quiet
-from lora_ensemble.engine.saving import first_line
 from lora_ensemble.engine.surgery import in_out, output_layer
-from lora_ensemble.errors import FileFormatError, UserError
+from lora_ensemble.errors import FileFormatError, UserError, first_line
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

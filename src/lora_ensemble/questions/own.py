@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any, Literal
 
-from lora_ensemble.errors import DataError
+from lora_ensemble.errors import DataError, nearest
 from lora_ensemble.questions.rows import Question, letters
 from lora_ensemble.sources.tables import Row, cell, rows, text, texts
 
@@ -54,7 +53,7 @@ def _choices(row: Row, where: str) -> tuple[str, ...]:
 
 def _given(row: Row, where: str) -> Any:
     """The answer; None where there is none. Raises DataError for a column that was meant to be it."""
-    answer = cell(row, "answer", where) if get_close_matches("answer", row) else None
+    answer = cell(row, "answer", where) if nearest("answer", row) else None
     return None if isinstance(answer, str) and not answer.strip() else answer
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_ensemble.errors import DataError, UserError
+from lora_ensemble.errors import DataError, UserError, first_line
 
 if TYPE_CHECKING:
     import datasets
@@ -49,7 +49,7 @@ def hub_rows(data: str, split: str | None = None, config: str | None = None) -> 
         rows = _from_hub(data, split, config) if folder is None else _from_folder(folder, split, config)
     except Exception as error:  # datasets has a dozen of its own, and lets those of its parts through
         where = "not on the hub, or the hub is out of reach" if folder is None else "no copy of it in this folder"
-        raise DataError(f"data = {data!r}: {where} ({(str(error) or repr(error)).splitlines()[0]})") from error
+        raise DataError(f"data = {data!r}: {where} ({first_line(error)})") from error
     if not isinstance(rows, Dataset):
         rows = concatenate_datasets([rows[name] for name in sorted(rows)])
     for name, feature in rows.features.items():

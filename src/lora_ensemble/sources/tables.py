@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lora_ensemble.errors import DataError, UserError
+from lora_ensemble.errors import DataError, UserError, did_you_mean, first_line
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 """The files that `rows` reads."""
@@ -36,8 +35,7 @@ def cell(row: Row, name: str, where: str) -> Any:
         return row[name]
     if not isinstance(row, Mapping):
         raise DataError(f"{where}: expected an object with {name!r}, found {_short(row)}")
-    near = difflib.get_close_matches(name, [str(key) for key in row], n=1, cutoff=0.6)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, map(str, row))
     raise DataError(f"{where}: no {name!r}, only {', '.join(map(str, row)) or 'nothing'}.{hint}")
 
 
@@ -100,7 +98,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
     try:
         found = pyarrow.parquet.read_table(path).to_pylist()
     except pyarrow.ArrowException as error:
-        raise DataError(f"{path} is no readable parquet file ({str(error).splitlines()[0]})") from error
+        raise DataError(f"{path} is no readable parquet file ({first_line(error)})") from error
     for number, row in enumerate(found, 1):
         yield f"{path}, row {number}", row
 

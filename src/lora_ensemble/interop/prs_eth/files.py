@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_ensemble.engine.saving import first_line
-from lora_ensemble.errors import FileFormatError, UserError
+from lora_ensemble.errors import FileFormatError, UserError, first_line
 from lora_ensemble.interop.prs_eth.command_line import DATASETS
 from lora_ensemble.interop.prs_eth.table import read_settings
 

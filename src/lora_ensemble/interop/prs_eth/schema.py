@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lora_ensemble.errors import ConfigurationError
+from lora_ensemble.errors import ConfigurationError, did_you_mean
 
 KEYS: dict[str, str | tuple[Any, ...]] = {
     "model.ViT_config": ("base", "large", "huge", "DeiT_base384"),
@@ -140,6 +139,5 @@ def _is(value: Any, rule: str) -> bool:
 
 
 def _near(word: str, words: Iterable[str]) -> str:
-    lower = {known.lower(): known for known in words}
-    found = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.5)
-    return f". Did you mean {lower[found[0]]!r}?" if found else ""
+    hint = did_you_mean(word, words, cutoff=0.5)
+    return f".{hint}" if hint else ""

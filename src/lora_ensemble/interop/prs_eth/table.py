@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lora_ensemble.errors import FileFormatError, UserError
+from lora_ensemble.errors import FileFormatError, UserError, nearest
 from lora_ensemble.interop.prs_eth.schema import check
 
 TABLE = Path(__file__).parent / "published.csv"
@@ -66,7 +65,7 @@ def _full_name(name: str) -> str:
         return found[0]
     if found:
         raise UserError(f"{name!r} stands in two studies, with different values: give {' or '.join(found)}")
-    near = difflib.get_close_matches(name, [n for full in published() for n in (full, full.split("/")[-1])], n=3)
+    near = nearest(name, [n for full in published() for n in (full, full.split("/")[-1])], n=3)
     hint = f" Nearest: {', '.join(near)}." if near else ""
     raise UserError(f"no published settings and no file {name!r}.{hint} docs/published-settings.md lists all.")
 
