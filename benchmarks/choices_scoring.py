@@ -20,8 +20,8 @@ from transformers import AutoModelForCausalLM
 from choices import CONTEXT, ensemble, language_model, questions
 from lora_ensemble.contracts import LoadedBackbone, Split
 from lora_ensemble.engine.lora import LoraEnsemble
+from lora_ensemble.inference import predict_split
 from lora_ensemble.questions.answer_logits import AnswerModel
-from lora_ensemble.training.predicting import predict_split
 from side_by_side import arguments, in_turns, save, table
 
 

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from choices import ensemble, language_model, questions
+from lora_ensemble.batches import batches
 from lora_ensemble.contracts import Batch, LoadedBackbone
 from lora_ensemble.engine.lora import LoraEnsemble
-from lora_ensemble.training.loading import MemberBatches, batches
+from lora_ensemble.training.order import MemberBatches
 from side_by_side import arguments, in_turns, save, table
 
 CLIP, RATE = 0.3, 1e-4

@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM
 from lora_ensemble import Predictions, evaluate
 from lora_ensemble.backbones.causal_lm import CausalLM
 from lora_ensemble.errors import DataError
+from lora_ensemble.inference import predict_split
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.questions.token_scores import token_classes, token_logits
-from lora_ensemble.training.predicting import predict_split
 from tiny_language_models import questions, save_model
 
 

@@ -14,9 +14,9 @@ from lora_ensemble.engine.networks import NetworkEnsemble
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.interop.prs_eth import experiment_from_settings
 from lora_ensemble.methods.deep import Deep
-from lora_ensemble.training.loading import MemberBatches
 from lora_ensemble.training.optimisation import Plan, build_optimizer
 from lora_ensemble.training.options import Training
+from lora_ensemble.training.order import MemberBatches
 
 
 def test_fixed_order_is_the_data_sets_in_every_epoch_and_process():

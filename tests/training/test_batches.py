@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_ensemble.training import loading
-from lora_ensemble.training.loading import MemberBatches
+from lora_ensemble.training import order
 from lora_ensemble.training.options import Training
+from lora_ensemble.training.order import MemberBatches
 
 
 def lengths_of(size: int) -> list[int]:
@@ -43,7 +43,7 @@ def test_a_batch_has_like_lengths_and_an_epoch_has_them_in_any_order() -> None:
 
 
 def test_composition_follows_from_seed_member_and_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_POOL", 4)
+    monkeypatch.setattr(order, "_POOL", 4)
     lengths = lengths_of(100)
 
     def made(seed: int = 0, members: range | None = None, number: int = 0) -> list[list[int]]:

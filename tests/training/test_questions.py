@@ -16,11 +16,11 @@ from lora_ensemble.backbones.causal_lm import CausalLM
 from lora_ensemble.contracts import LoadedBackbone, Split
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.errors import ConfigurationError, DataError
+from lora_ensemble.inference import predict_split
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.predictions import Predictions
 from lora_ensemble.training.fitting import fit
 from lora_ensemble.training.options import Training
-from lora_ensemble.training.predicting import predict_split
 from tiny_language_models import questions, save_model
 
 BASE = Training(max_steps=6, batch_size=4, learning_rate=1e-2, gradient_clip=0.3, device="cpu", group_by_length=True)

@@ -128,7 +128,7 @@ def test_trains_as_a_plain_loop_does(tmp_path: Path) -> None:
     start, split = Linears(1), vectors()
     linear = nn.Linear(WIDTH, CLASSES)
     linear.load_state_dict({"weight": start.weight.data[0], "bias": start.bias.data[0]})
-    from lora_ensemble.training.loading import MemberBatches
+    from lora_ensemble.training.order import MemberBatches
 
     optimizer = torch.optim.AdamW(linear.parameters(), lr=0.05, weight_decay=0.0)
     sampler, step = MemberBatches(ROWS, 8, seed=7), 0

@@ -173,8 +173,8 @@ class Run:
     def _predict(
         self, split: str, dataset: Dataset | None, step: int | None, loaded: tuple[LoadedBackbone, Ensemble]
     ) -> Predictions:
-        from lora_ensemble.training.devices import pick_device
-        from lora_ensemble.training.predicting import predict_split
+        from lora_ensemble.devices import pick_device
+        from lora_ensemble.inference import predict_split
 
         path, key = self._place(split, dataset, step)
         experiment, training = self.experiment, self.experiment.training

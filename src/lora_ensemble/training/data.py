@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
+from lora_ensemble.batches import LABELS, batches, prepared
 from lora_ensemble.contracts import Batch, LoadedBackbone, Split
 from lora_ensemble.engine.ensemble import Ensemble
-from lora_ensemble.errors import ConfigurationError
+from lora_ensemble.engine.losses import IGNORE
+from lora_ensemble.errors import ConfigurationError, DataError
 from lora_ensemble.randomness import generator
-from lora_ensemble.training.loading import LABELS, MemberBatches, batches, opened
 from lora_ensemble.training.options import Training
+from lora_ensemble.training.order import MemberBatches
 
 
 class TrainingBatches:
@@ -43,9 +46,8 @@ class TrainingBatches:
     def prepared(self, batch: dict[str, Any], device: torch.device, step: int, micro_batch: int) -> Batch:
         """A batch of the loader as inputs of the model with "labels", augmented. Raises the DataError that making the
         batch met."""
-        moved = {name: values.to(device, non_blocking=True) for name, values in opened(batch).items()}
-        labels = moved.pop(LABELS)
-        inputs = self.backbone.prepare(moved)
+        inputs, labels = prepared(batch, self.backbone, device)
+        assert labels is not None  # `check_split` saw them
         if self.split.augment is not None:
             inputs = self._augmented(inputs, device, step, micro_batch)
         return {**inputs, LABELS: labels}
@@ -82,3 +84,23 @@ def _lengths(split: Split, backbone: LoadedBackbone, training: Training) -> Sequ
         return None
     lengths = backbone.lengths(split.examples)
     return lengths if training.group_by_length else None
+
+
+def check_split(split: Split) -> None:
+    """Raises DataError for a split that cannot be trained on: empty, without labels, labels out of range, ids that do
+    not match."""
+    classes = len(split.classes)
+    if len(split) == 0:
+        raise DataError("the training split is empty")
+    if split.labels is None:
+        raise DataError("the training split has no labels")
+    labels = np.asarray(split.labels)
+    if not len(split) == len(labels) == len(split.ids):
+        raise DataError(f"{len(split)} examples, {len(labels)} labels and {len(split.ids)} ids do not match")
+    bad = ((labels < 0) | (labels >= classes)) & (labels != IGNORE)
+    if bad.any():
+        first = int(np.argmax(bad.reshape(len(labels), -1).any(1)))
+        raise DataError(
+            f"example {split.ids[first]!r}: label {labels[first]} is out of range, there are {classes} classes "
+            f"(0 to {classes - 1})"
+        )

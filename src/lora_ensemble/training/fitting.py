@@ -13,15 +13,14 @@ import numpy as np
 import torch
 
 from lora_ensemble.contracts import LoadedBackbone, Split
+from lora_ensemble.devices import pick_device, precision_problem, rounding_problem
 from lora_ensemble.disk.folders import remove_leftovers
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.randomness import derived_seed
 from lora_ensemble.training.checkpoints import CHECKPOINTS, checkpoints
 from lora_ensemble.training.class_weights import class_weights
-from lora_ensemble.training.data import TrainingBatches
-from lora_ensemble.training.devices import pick_device, precision_problem, rounding_problem
-from lora_ensemble.training.loading import check_split
+from lora_ensemble.training.data import TrainingBatches, check_split
 from lora_ensemble.training.log import TrainingLog
 from lora_ensemble.training.memory import forget_peak, peak_bytes
 from lora_ensemble.training.optimisation import Plan

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from lora_ensemble.backbones.ast import Ast
 from lora_ensemble.backbones.torchvision_vit import TorchvisionVit
 from lora_ensemble.contracts import Dataset, LoadedBackbone
+from lora_ensemble.devices import pick_device
 from lora_ensemble.engine.ensemble import Ensemble
+from lora_ensemble.inference import predict_split
 from lora_ensemble.predictions import Predictions
-from lora_ensemble.training.devices import pick_device
-from lora_ensemble.training.predicting import predict_split
 
 if TYPE_CHECKING:
     from lora_ensemble.audio.inputs import SpectrogramInputs

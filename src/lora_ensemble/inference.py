@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler
 
+from lora_ensemble.batches import batches, prepared
 from lora_ensemble.contracts import LoadedBackbone, Split
 from lora_ensemble.engine.ensemble import Ensemble, evaluating
 from lora_ensemble.engine.losses import IGNORE
 from lora_ensemble.errors import DataError
 from lora_ensemble.predictions import Predictions
 from lora_ensemble.randomness import seeded
-from lora_ensemble.training.loading import LABELS, batches, opened
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -79,9 +79,8 @@ def _outputs(
     """Logits of each batch, and its labels."""
     labelled = None if backbone.by_token is None else backbone.collate_labelled
     for batch in batches(split, backbone.collate, rows, workers, labelled):
-        moved = {name: values.to(device, non_blocking=True) for name, values in opened(batch).items()}
-        labels = moved.pop(LABELS, None)
-        yield ensemble(**backbone.prepare(moved)).logits.float(), labels
+        inputs, labels = prepared(batch, backbone, device)
+        yield ensemble(**inputs).logits.float(), labels
 
 
 def _of_rows(
