@@ -5,13 +5,28 @@ BIN := $(VENV)/bin
 # Two workers with one thread each are faster than one with two: most tests are small. A file's tests share its fixtures.
 PYTEST ?= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: quickstart test lint types reference clean
+# What depends on how a processor computes.
+NUMERICAL ?= tests/engine tests/methods tests/metrics tests/analysis tests/training tests/backbones tests/interop tests/runs
+
+.PHONY: quickstart test test-processors lint types reference clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/lora-ensemble quickstart
 
 test: $(VENV)/.installed-dev
 	$(PYTEST)
+
+# The numerical tests as other processors would run them: without vector instructions, with AVX2, with one thread and two.
+test-processors: test-processor-default test-processor-avx2 test-processor-avx2-two
+
+test-processor-default: export ATEN_CPU_CAPABILITY = default
+test-processor-avx2 test-processor-avx2-two: export ATEN_CPU_CAPABILITY = avx2
+test-processor-%: export ONEDNN_MAX_CPU_ISA = AVX2
+test-processor-%: export MKL_ENABLE_INSTRUCTIONS = AVX2
+test-processor-default test-processor-avx2: export OMP_NUM_THREADS = 1
+test-processor-avx2-two: export OMP_NUM_THREADS = 2
+test-processor-%: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n $(if $(filter 2,$(OMP_NUM_THREADS)),0,2) --dist loadfile $(NUMERICAL)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

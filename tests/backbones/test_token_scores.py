@@ -16,6 +16,7 @@ from lora_ensemble.inference import predict_split
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.questions.token_scores import token_classes, token_logits
 from tiny_language_models import questions, save_model
+from tolerance import close
 
 
 def drawn(members: int, rows: int, tokens: int, vocabulary: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -49,7 +50,7 @@ def test_what_is_exact_and_what_is_a_bound(members: int, rows: int, vocabulary: 
     assert (few.total_B <= whole.total_B + 1e-5).all()
     assert (few.aleatoric_B <= whole.aleatoric_B + 1e-5).all()
     if others >= vocabulary - 2:  # nothing is left out
-        torch.testing.assert_close(few.epistemic_B, whole.epistemic_B, atol=1e-5, rtol=1e-4)
+        close(few.epistemic_B, whole.epistemic_B)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_rows_are_the_tokens_of_every_text(name: str) -> None:
     assert p.meta["classes"][:2] == ["the token itself", "other token 1"]
     assert evaluate(p, intervals=False)["nll"] > 0
     assert torch.equal(predict(name).logits_MBC, p.logits_MBC)
-    torch.testing.assert_close(predict(name, batch_size=1).probs_MBC[..., 0], p.probs_MBC[..., 0], atol=1e-5, rtol=1e-4)
+    close(predict(name, batch_size=1).probs_MBC[..., 0], p.probs_MBC[..., 0])
 
 
 def test_its_nll_is_the_loss_of_the_plain_model(name: str) -> None:

@@ -16,6 +16,7 @@ from lora_ensemble.engine.dropout import DropoutEnsemble
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.errors import ConfigurationError, NoMatchError
 from tiny_models import CLASSES, TINY, PlainTransformer, lively
+from tolerance import close
 
 ROWS = 4
 
@@ -47,20 +48,20 @@ def slow(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | float = 0.0, scale: flo
 
 def test_without_dropping_it_is_attention() -> None:
     q, k, v = torch.randn(2, 4, 5, 8), torch.randn(2, 2, 5, 8), torch.randn(2, 2, 5, 8)
-    torch.testing.assert_close(attention(0.0, q, k, v), slow(q, k, v), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(attention(0.0, q, k, v, scaling=0.3), slow(q, k, v, scale=0.3), atol=1e-5, rtol=1e-5)
+    close(attention(0.0, q, k, v), slow(q, k, v))
+    close(attention(0.0, q, k, v, scaling=0.3), slow(q, k, v, scale=0.3))
     allowed = torch.rand(2, 1, 5, 5) > 0.3
     allowed[..., 0] = True
     bias = torch.zeros(2, 1, 5, 5).masked_fill(~allowed, float("-inf"))
-    torch.testing.assert_close(attention(0.0, q, k, v, allowed), slow(q, k, v, bias), atol=1e-5, rtol=1e-5)
+    close(attention(0.0, q, k, v, allowed), slow(q, k, v, bias))
     added = torch.randn(1, 4, 5, 5)
-    torch.testing.assert_close(attention(0.0, q, k, v, added), slow(q, k, v, added), atol=1e-5, rtol=1e-5)
+    close(attention(0.0, q, k, v, added), slow(q, k, v, added))
     both = attention(0.0, q, k, v, allowed, position_bias=added)
-    torch.testing.assert_close(both, slow(q, k, v, bias + added), atol=1e-5, rtol=1e-5)
+    close(both, slow(q, k, v, bias + added))
     summed = attention(0.0, q, k, v, bias, position_bias=added)
-    torch.testing.assert_close(summed, slow(q, k, v, bias + added), atol=1e-5, rtol=1e-5)
+    close(summed, slow(q, k, v, bias + added))
     causal = torch.full((5, 5), float("-inf")).triu(1)
-    torch.testing.assert_close(attention(0.0, q, k, v, is_causal=True), slow(q, k, v, causal), atol=1e-5, rtol=1e-5)
+    close(attention(0.0, q, k, v, is_causal=True), slow(q, k, v, causal))
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])
@@ -116,7 +117,7 @@ def test_later_tokens_never_reach_earlier_ones() -> None:
     before = ensemble(**inputs).logits
     torch.manual_seed(0)
     after = ensemble(input_ids=changed).logits
-    torch.testing.assert_close(after[:, :, :4], before[:, :, :4], atol=1e-5, rtol=1e-5)
+    close(after[:, :, :4], before[:, :, :4])
     assert (after[:, :, 4:] - before[:, :, 4:]).abs().max() > 0.1
 
 
@@ -133,7 +134,7 @@ def test_padding_is_never_attended_to(name: str, side: str) -> None:
     for token in (0, 0) if name == "llama-classifier" else (0, 9):
         torch.manual_seed(0)
         logits.append(ensemble(input_ids=ids.masked_fill(mask == 0, token), attention_mask=mask).logits)
-    torch.testing.assert_close(logits[0], logits[1], atol=1e-5, rtol=1e-5)
+    close(logits[0], logits[1])
     output = ensemble.train()(input_ids=ids.masked_fill(mask == 0, 0), attention_mask=mask, labels=labels)
     output.loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in ensemble.parameters() if p.grad is not None)
@@ -146,7 +147,7 @@ def test_without_dropping_a_model_is_itself(name: str) -> None:
     inputs, _ = TINY[name].batch(ROWS)
     expected = TINY[name].build()(**inputs).logits
     for logits in ensemble(**inputs).logits:
-        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+        close(logits, expected)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_gradient_checkpointing_draws_the_same_keys_again(own: str | None) -> No
         ensemble(labels=labels, **inputs).loss.backward()
         grads.append([p.grad for p in ensemble.parameters()])
     for plain, again in zip(*grads, strict=True):
-        torch.testing.assert_close(again, plain, atol=1e-6, rtol=1e-5)
+        close(again, plain, depth=8)
 
 
 @pytest.mark.parametrize(("dropout", "own"), [("dropkey", None), ("dropkey", "classifier"), ("dropout", None)])
@@ -253,7 +254,7 @@ def test_attention_outside_transformers_drops_keys_too() -> None:
     kept |= ~kept.any(-1, keepdim=True)  # where all would be dropped, they are kept
     expected = layer.proj(slow(q, k, v, torch.zeros(kept.shape).masked_fill(~kept, float("-inf"))).flatten(2))
     torch.manual_seed(0)
-    torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+    close(layer(x), expected)
     for name in ("timm-vit", "plain"):  # the plain one has a single head, without an axis of its own
         inputs, _ = TINY[name].batch(ROWS)
         logits = make(name, members=3, p=p)(**inputs).logits
@@ -270,7 +271,7 @@ def test_it_goes_through_checkpointing_and_training_outside_transformers() -> No
         torch.manual_seed(0)
         ensemble(**inputs, labels=labels).loss.backward()
         gradients.append(torch.cat([p.grad.flatten() for p in ensemble.parameters() if p.grad is not None]))
-    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-4)
+    close(*gradients, depth=8)
 
 
 def test_models_without_what_is_dropped() -> None:

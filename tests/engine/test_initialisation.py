@@ -15,6 +15,7 @@ from lora_ensemble.engine.initialisation import draw, init_linear, member_genera
 from lora_ensemble.engine.lora import LoraEnsemble
 from lora_ensemble.interop.peft import member_tensors
 from tiny_models import TINY
+from tolerance import close
 
 
 def make(name: str = "vit", **config: Any) -> LoraEnsemble:
@@ -34,7 +35,7 @@ def test_sixteen_members_are_eight_and_eight(name: str) -> None:
             assert torch.equal(tensors(part, own)[key], value)
     inputs, _ = TINY[name].batch(4)
     both = torch.cat([e.eval()(**inputs).logits for e in (first, second)])
-    torch.testing.assert_close(whole.eval()(**inputs).logits, both, atol=1e-5, rtol=1e-5)
+    close(whole.eval()(**inputs).logits, both)
 
 
 def test_a_start_depends_on_seed_member_and_name_alone() -> None:
@@ -58,7 +59,7 @@ def test_members_differ_from_each_other_and_start_as_the_backbone() -> None:
     inputs, _ = TINY["vit"].batch(4)
     expected = TINY["vit"].build()(**inputs).logits
     for logits in ensemble(**inputs).logits:
-        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+        close(logits, expected)
     _, layer = ensemble.member_layers()[0]
     assert not torch.equal(layer.lora_A[0], layer.lora_A[1])
 

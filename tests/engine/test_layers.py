@@ -22,6 +22,7 @@ from lora_ensemble.engine.layers import (
     per_member,
 )
 from lora_ensemble.errors import ConfigurationError, FileFormatError
+from tolerance import close
 
 M = 3
 
@@ -65,12 +66,12 @@ def test_linear_is_every_member_by_itself(shape: list[int], rows: int, splits: i
     with layer.state.running(Pass(chosen, len(chosen) * rows, shared=False)):
         y = layer(x)
     expected = torch.cat([twin(layer, m, own) for m, own in zip(chosen, x.chunk(len(chosen)), strict=True)])
-    torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
+    close(y, expected)
     inputs = [x, layer.lora_A, layer.lora_B]
     for own, slow in zip(
         torch.autograd.grad(y.square().sum(), inputs), torch.autograd.grad(expected.square().sum(), inputs), strict=True
     ):
-        torch.testing.assert_close(own, slow, atol=1e-4, rtol=1e-4)
+        close(own, slow, depth=256)
 
 
 @pytest.mark.parametrize("splits", [1, 3])
@@ -80,11 +81,11 @@ def test_one_member_and_merged_are_the_same(base: nn.Module, splits: int) -> Non
     x = torch.randn(M * 2, 4, 6)
     y = layer(x)
     for m, own in enumerate(x.chunk(M)):
-        torch.testing.assert_close(layer.member_layer(m)(own), y.chunk(M)[m], atol=1e-5, rtol=1e-5)
+        close(layer.member_layer(m)(own), y.chunk(M)[m])
     layer.merge()
-    torch.testing.assert_close(layer(x), y, atol=1e-5, rtol=1e-5)
+    close(layer(x), y)
     with layer.state.running(Pass(range(1, 2), 2, shared=False)):
-        torch.testing.assert_close(layer(x.chunk(M)[1]), y.chunk(M)[1], atol=1e-5, rtol=1e-5)
+        close(layer(x.chunk(M)[1]), y.chunk(M)[1])
     layer.unmerge()
     with layer.state.running(Pass(range(M), 6, shared=False)):
         assert torch.equal(layer(x), y)
@@ -125,7 +126,7 @@ def test_dropout_acts_in_training_on_every_member() -> None:
     low = (layer(x) - layer.base_layer(x)).chunk(M)
     assert (low[0] - low[1]).abs().max() > 1e-3
     layer.eval()
-    torch.testing.assert_close(layer(x)[:2], twin(layer, 0, x[:2]), atol=1e-5, rtol=1e-5)
+    close(layer(x)[:2], twin(layer, 0, x[:2]))
 
 
 def test_low_precision_backbones_get_float32_members() -> None:
@@ -154,7 +155,7 @@ def test_heads_are_linear_layers(bias: bool) -> None:
     head = filled(MemberHead(nn.Linear(6, 4, bias=bias), PassState(M), M))
     x = torch.randn(M * 2, 5, 6)
     for m, (own, y) in enumerate(zip(x.chunk(M), head(x).chunk(M), strict=True)):
-        torch.testing.assert_close(y, head.member_layer(m)(own), atol=1e-5, rtol=1e-5)
+        close(y, head.member_layer(m)(own))
     assert sum(p.numel() for p in head.parameters()) == M * (24 + 4 * bias)
 
 
@@ -164,8 +165,8 @@ def test_layer_norms(bias: bool) -> None:
     x = torch.randn(M * 2, 5, 6)
     for m, (own, y) in enumerate(zip(x.chunk(M), norm(x).chunk(M), strict=True)):
         bias_m = norm.bias[m] if bias else None
-        torch.testing.assert_close(y, F.layer_norm(own, (6,), norm.weight[m], bias_m, 1e-3), atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(y, norm.member_layer(m)(own), atol=1e-5, rtol=1e-5)
+        close(y, F.layer_norm(own, (6,), norm.weight[m], bias_m, 1e-3))
+        close(y, norm.member_layer(m)(own))
     assert sum(p.numel() for p in norm.parameters()) == M * (6 + 6 * bias)
 
 

@@ -16,6 +16,7 @@ from lora_ensemble.engine.lora import LoraEnsemble
 from lora_ensemble.engine.surgery import attention_projections, in_out
 from lora_ensemble.errors import ConfigurationError, DataError, FileFormatError, NoMatchError
 from tiny_models import CLASSES, TINY, VOCABULARY, PlainTransformer, lively
+from tolerance import close
 
 MEMBERS, ROWS = 3, 4
 
@@ -28,10 +29,6 @@ def make(name: str = "vit", drawn: bool = True, **config: Any) -> LoraEnsemble:
         if parameter.requires_grad and drawn:
             nn.init.normal_(parameter, std=0.2, generator=generator)
     return ensemble.eval()
-
-
-def close(own: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(own, expected, atol=1e-5, rtol=1e-5)
 
 
 FUSED = [(name, "joint") for name in ("plain", "timm-vit", "gpt2")]

@@ -13,6 +13,7 @@ from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.methods.single_lora import SingleLora
 from tiny_models import TINY
+from tolerance import close
 
 WEIGHT = 0.25
 
@@ -73,8 +74,8 @@ def test_is_added_to_the_loss_once_for_each_member(size: int | None) -> None:
     for (_, layer), (_, plain) in layers:
         A, B = (p.detach().clone().requires_grad_() for p in (plain.lora_A, plain.lora_B))
         (WEIGHT * (B @ A).square().sum()).backward()
-        torch.testing.assert_close(layer.lora_A.grad, plain.lora_A.grad + A.grad, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(layer.lora_B.grad, plain.lora_B.grad + B.grad, atol=1e-5, rtol=1e-4)
+        close(layer.lora_A.grad, plain.lora_A.grad + A.grad)
+        close(layer.lora_B.grad, plain.lora_B.grad + B.grad)
 
 
 def test_is_computed_in_fp32_under_autocast() -> None:

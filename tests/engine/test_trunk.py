@@ -16,6 +16,7 @@ from lora_ensemble.engine.lora import LoraEnsemble
 from lora_ensemble.engine.watching import copied, map_tensors, needs_gradient, same_on_average, signature
 from lora_ensemble.errors import ConfigurationError
 from tiny_models import TINY, PlainTransformer, lively
+from tolerance import close
 
 MEMBERS, ROWS = 3, 4
 
@@ -64,11 +65,11 @@ def agree(ensemble: LoraEnsemble, inputs: dict[str, Tensor], labels: Tensor, cal
     ensemble.trunk.enabled = True
     for _ in range(calls):
         own_logits, own_grads = gradients(ensemble, inputs, labels)
-        torch.testing.assert_close(own_logits, logits, atol=1e-5, rtol=1e-5)
+        close(own_logits, logits)
         for own, grad in zip(own_grads, grads, strict=True):
-            torch.testing.assert_close(own, grad, atol=1e-5, rtol=1e-5)
+            close(own, grad)
     with torch.no_grad():
-        torch.testing.assert_close(ensemble(**inputs).logits, logits, atol=1e-5, rtol=1e-5)
+        close(ensemble(**inputs).logits, logits)
 
 
 @pytest.mark.parametrize("name", sorted(TINY))
@@ -113,7 +114,7 @@ def test_own_batches_are_not_shared() -> None:
     assert rows == [MEMBERS * ROWS]
     for m in range(MEMBERS):
         x = own["pixel_values"][m * ROWS : (m + 1) * ROWS]
-        torch.testing.assert_close(logits[m], ensemble.member(m).eval()(x).logits, atol=1e-5, rtol=1e-5)
+        close(logits[m], ensemble.member(m).eval()(x).logits)
 
 
 @pytest.mark.parametrize("name", ["vit", "bert"])
@@ -242,9 +243,7 @@ def test_modules_that_are_called_twice() -> None:
     assert "late" not in ensemble.trunk.modules()
     inputs, _ = TINY["plain"].batch(ROWS)
     expected = [ensemble.member(m).eval()(**inputs) for m in range(MEMBERS)]
-    torch.testing.assert_close(
-        ensemble.predict(**inputs).logits_MBC, torch.stack(expected).detach(), atol=1e-5, rtol=1e-5
-    )
+    close(ensemble.predict(**inputs).logits_MBC, torch.stack(expected).detach())
     with counted(ensemble.model.blocks[0].mlp) as rows:
         ensemble(**TINY["plain"].batch(ROWS)[0])
     assert rows == [ROWS]
@@ -317,9 +316,9 @@ def test_compiles(name: str, eager_first: bool, training: bool) -> None:
         ensemble.zero_grad()
         output = compiled(labels=labels, **inputs)
         output.loss.backward()
-        torch.testing.assert_close(output.logits, expected, atol=1e-5, rtol=1e-5)
+        close(output.logits, expected)
         for own, grad in zip([p.grad for p in ensemble.parameters() if p.requires_grad], grads, strict=True):
-            torch.testing.assert_close(own, grad, atol=1e-5, rtol=1e-5)
+            close(own, grad)
 
 
 def test_the_whole_forward_pass_is_one_graph() -> None:
@@ -329,8 +328,8 @@ def test_the_whole_forward_pass_is_one_graph() -> None:
     expected = ensemble(labels=labels, **inputs)
     assert "blocks.0" in ensemble.trunk.modules()
     compiled = torch.compile(ensemble, backend="eager", fullgraph=True)(labels=labels, **inputs)
-    torch.testing.assert_close(compiled.logits, expected.logits, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(compiled.loss, expected.loss, atol=1e-5, rtol=1e-5)
+    close(compiled.logits, expected.logits)
+    close(compiled.loss, expected.loss)
 
 
 def test_a_member_has_no_hooks_left() -> None:

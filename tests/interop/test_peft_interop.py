@@ -16,14 +16,11 @@ from lora_ensemble.engine.config import LoraEnsembleConfig
 from lora_ensemble.engine.lora import LoraEnsemble
 from lora_ensemble.errors import ConfigurationError, FileFormatError, NoMatchError
 from tiny_models import TINY, around_peft
+from tolerance import close
 
 pytestmark = around_peft
 
 MEMBERS, ROWS = 2, 4
-
-
-def close(own: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(own, expected, atol=1e-5, rtol=1e-5)
 
 
 def shake(model: nn.Module, seed: int) -> None:

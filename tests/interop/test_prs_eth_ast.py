@@ -23,6 +23,7 @@ from lora_ensemble.interop.prs_eth.differences import summary
 from lora_ensemble.interop.prs_eth.prediction import _inputs
 from lora_ensemble.interop.prs_eth.table import TABLE, published
 from tiny_models import lively
+from tolerance import close
 
 # Settings ------------------------------------------------------------------------------------------------------------
 
@@ -271,7 +272,7 @@ def test_ast_former_gives_the_published_logits(tmp_path, backbone, spectrograms,
         [torch.stack([published_logits(state, trained, x, m) for x in spectrograms]) for m in range(MEMBERS)]
     )
     assert (expected[0] - expected[1]).abs().max() > 0.1
-    torch.testing.assert_close(ensemble(input_values=spectrograms).logits, expected, atol=5e-4, rtol=0)
+    close(ensemble(input_values=spectrograms).logits, expected, depth=1024)
 
 
 @torch.no_grad()
@@ -321,7 +322,7 @@ def test_explicit_ast_is_read_network_after_network(tmp_path, spectrograms):
         pooled = torch.stack([body(state, x, lambda *_: 0) for x in spectrograms])
         x = F.layer_norm(pooled, (WIDTH,), state["mlp_head.0.weight"], state["mlp_head.0.bias"], 1e-5)
         expected.append(x @ state["mlp_head.1.weight"].T + state["mlp_head.1.bias"])
-    torch.testing.assert_close(ensemble(input_values=spectrograms).logits, torch.stack(expected), atol=5e-4, rtol=0)
+    close(ensemble(input_values=spectrograms).logits, torch.stack(expected), depth=1024)
     with pytest.raises(FileFormatError, match="no whole AST networks"):
         load_weights(saved([p for network in networks for p in network.values()][:-1], tmp_path, "cut.pt"))
 

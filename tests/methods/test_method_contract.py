@@ -15,6 +15,7 @@ from lora_ensemble.contracts import LoadedBackbone, Method
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.errors import ConfigurationError
 from tiny_models import CLASSES, TINY, VOCABULARY
+from tolerance import close
 
 ROWS, CLIP = 4, 0.05
 METHODS = registry.names("methods")
@@ -140,7 +141,7 @@ def test_members_are_part_of_a_larger_ensemble(method: str) -> None:
     whole = finished(build(method, "vit", members=4))
     parts = [finished(build(method, "vit", members=2, first_member=first)) for first in (0, 2)]
     together = torch.cat([logits(part, "vit") for part in parts])
-    torch.testing.assert_close(logits(whole, "vit"), together, atol=1e-5, rtol=1e-5)
+    close(logits(whole, "vit"), together)
 
 
 @once
@@ -162,7 +163,7 @@ def test_passes_change_no_number(method: str) -> None:
     for ensemble in ensembles:
         step(ensemble, "vit")
     one, two = (logits(finished(e), "vit") for e in ensembles)
-    torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
+    close(one, two)
 
 
 @once_trained
@@ -177,7 +178,7 @@ def test_gradient_checkpointing_changes_no_number(method: str) -> None:
         ensemble(labels=labels, **inputs).loss.backward()
         gradients.append([p.grad for p in ensemble.parameters() if p.requires_grad])
     for plain, again in zip(*gradients, strict=True):
-        torch.testing.assert_close(again, plain, atol=1e-5, rtol=1e-4)
+        close(again, plain)
 
 
 @pytest.mark.parametrize("method", sorted(UNTRAINED))

@@ -28,6 +28,7 @@ from lora_ensemble.predictions import Predictions
 from lora_ensemble.runs.run import Run, train
 from lora_ensemble.training.options import Training
 from lora_ensemble.training.progress import Progress
+from tolerance import close
 
 TRAINING = Training(epochs=2, batch_size=20, learning_rate=1e-2, device="cpu")
 
@@ -102,7 +103,7 @@ def test_predictions_are_those_of_the_ensemble_in_one_batch(trained: Run) -> Non
     backbone = trained.experiment.backbone.load(10)
     with torch.no_grad():
         logits = ensemble(**backbone.prepare(backbone.collate(split.examples))).logits
-    torch.testing.assert_close(trained.predict("validation").logits_MBC, logits, rtol=1e-5, atol=1e-6)
+    close(trained.predict("validation").logits_MBC, logits, depth=8)
 
 
 def test_predictions_are_computed_once(trained: Run) -> None:
@@ -154,7 +155,7 @@ def test_variants_of_a_data_set_have_predictions_of_their_own(trained: Run) -> N
 def test_predictions_of_a_checkpoint(trained: Run) -> None:
     last, first = trained.predict("validation", step=6), trained.predict("validation", step=3)
     final = trained.predict("validation")
-    torch.testing.assert_close(last.logits_MBC, final.logits_MBC, rtol=1e-6, atol=1e-6)
+    close(last.logits_MBC, final.logits_MBC, depth=8)
     assert not torch.allclose(first.logits_MBC, final.logits_MBC)
     assert first.meta["step"] == 3
     with pytest.raises(RunFolderError, match="no checkpoint of step 4; there are: 3, 6"):
@@ -191,7 +192,7 @@ def test_passes_and_checkpointing_change_no_number(vit: ViT, tmp_path: Path) -> 
     assert frugal.fingerprint() == experiment.fingerprint()
     plain = train(experiment, tmp_path / "plain", on_progress=silent).predict("validation")
     other = train(frugal, tmp_path / "frugal", on_progress=silent).predict("validation")
-    torch.testing.assert_close(other.logits_MBC, plain.logits_MBC, rtol=1e-4, atol=1e-5)
+    close(other.logits_MBC, plain.logits_MBC)
 
 
 def test_mixed_precision(vit: ViT, tmp_path: Path) -> None:
