@@ -113,7 +113,7 @@ def test_poolings() -> None:
 @pytest.mark.parametrize(
     ("logits", "message"),
     [
-        (np.zeros((2, 3)), r"shape \(2, 3\), expected \(M, B, C\)"),
+        (np.zeros(3), r"shape \(3,\), expected \(M, B, C\)"),
         (np.zeros((2, 3, 4, 5)), r"\(M, B, T, V\).*one position of T"),
         (np.zeros((2, 0, 4)), "at least one member, one sample, two classes"),
         (np.zeros((2, 3, 1)), "two classes"),
@@ -316,6 +316,34 @@ def test_meta_that_is_not_json(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="meta cannot be saved"):
         predictions(meta={"when": object()}).save(tmp_path / "test.safetensors")
     assert os.listdir(tmp_path) == []
+
+
+def test_two_axes_are_one_member() -> None:
+    p = predictions(members=1)
+    assert torch.equal(Predictions(p.logits_MBC[0].numpy()).logits_MBC, p.logits_MBC)
+
+
+def test_features_are_kept_with_their_members_and_rows(tmp_path: Path) -> None:
+    features = torch.randn(3, 6, 8, generator=torch.Generator().manual_seed(1))
+    p = predictions(features_MBD=features.double().numpy(), ids=list("abcdef"))
+    p.save(tmp_path / "p.safetensors")
+    back = Predictions.load(tmp_path / "p.safetensors")
+    assert torch.equal(back.features_MBD, features)
+    assert torch.equal(back.members([2, 0]).rows([5, 1]).features_MBD, features[[2, 0]][:, [5, 1]])
+    apart = [back.members([m]).rows(slice(None, None, -1)) for m in range(3)]
+    assert torch.equal(Predictions.concat(apart).features_MBD, features.flip(1))
+    assert torch.equal(Predictions.concat_rows([back.rows([0, 1]), back.rows([2])]).features_MBD, features[:, :3])
+    assert Predictions.concat([back, Predictions(p.logits_MBC, ids=p.ids)]).features_MBD is None
+    with pytest.raises(DataError, match=r"features have shape \(3, 5, 8\), expected \(3, 6, D\)"):
+        predictions(features_MBD=features[:, :5])
+    with pytest.raises(DataError, match="not all finite"):
+        predictions(features_MBD=features * math.nan)
+
+
+def test_nothing_chosen() -> None:
+    for choose in (predictions().members, predictions().rows):
+        with pytest.raises(DataError, match="nothing is chosen"):
+            choose(slice(0, 0))
 
 
 def test_metadata_is_readable_without_this_library(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from lora_ensemble.predictions import Predictions
 
 def with_accuracy(correct_B: torch.Tensor) -> Predictions:
     """One member that says class 0; right where told."""
-    return Predictions(torch.tensor([1.0, 0.0]).expand(1, len(correct_B), 2), (~correct_B).long())
+    return Predictions(torch.tensor([2.0, 0.0]).expand(1, len(correct_B), 2), (~correct_B).long())
 
 
 def test_counts_are_resamples() -> None:

@@ -1,9 +1,9 @@
-"""What `Predictions` accepts: arrays, ids and indices, checked, with one line that names what is wrong."""
+"""What `Predictions` accepts: arrays, labels and ids, checked, with one line that names what is wrong."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,25 +12,55 @@ from torch import Tensor
 
 from lora_ensemble.errors import DataError
 
-Index = slice | Sequence[int] | Sequence[bool] | Tensor | np.ndarray
-"""What selects members or rows: a slice, positions, or one boolean for each."""
-
-_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+"""Number types of positions and class indices."""
 
 
 def logits_of(values: Any) -> Tensor:
-    """(M, B, C) float32 on the CPU; not yet checked for NaN. Raises DataError for anything else."""
-    logits = _tensor(values, "logits")
+    """(M, B, C) float32 on the CPU, of (B, C) one member; NaN is not looked for. Raises DataError for anything else."""
+    return members_of(values, "logits").to(torch.float32)
+
+
+def members_of(values: Any, what: str) -> Tensor:
+    """(M, B, C) real numbers of any type."""
+    logits = tensor_of(values, what)
+    logits = logits[None] if logits.ndim == 2 else logits
     shape = tuple(logits.shape)
     if logits.ndim == 4:
-        raise DataError(f"logits have shape {shape} (M, B, T, V), expected (M, B, C): choose one position of T")
+        raise DataError(f"{what} have shape {shape} (M, B, T, V), expected (M, B, C): choose one position of T")
     if logits.ndim != 3:
-        raise DataError(f"logits have shape {shape}, expected (M, B, C): members, samples, classes")
+        raise DataError(f"{what} have shape {shape}, expected (M, B, C): members, samples, classes")
     if 0 in shape or shape[2] < 2:
-        raise DataError(f"logits have shape {shape}, expected at least one member, one sample, two classes")
+        raise DataError(f"{what} have shape {shape}, expected at least one member, one sample, two classes")
     if logits.is_complex() or logits.dtype == torch.bool:
-        raise DataError(f"logits are {logits.dtype}, expected real numbers")
-    return logits.to(torch.float32)
+        raise DataError(f"{what} are {logits.dtype}, expected real numbers")
+    return logits
+
+
+def checked(logits: Any, labels: Any, ids: Any, meta: Any, features: Any) -> tuple[Any, ...]:
+    """The same, as `Predictions` keeps them. Raises DataError for what does not fit."""
+    logits_MBC = logits_of(logits)
+    members, rows, num_classes = logits_MBC.shape
+    ids = None if ids is None else ids_of(ids, rows)
+    check_finite(logits_MBC, ids)
+    labels_B = None if labels is None else labels_of(labels, rows, num_classes)
+    features_MBD = None if features is None else _features_of(features, members, rows)
+    if not isinstance(meta, Mapping):
+        raise DataError(f"meta is a {type(meta).__name__}, expected a mapping")
+    classes = meta.get("classes")
+    if classes is not None and len(classes) != num_classes:
+        raise DataError(f"meta names {len(classes)} classes, but the logits have {num_classes}")
+    return logits_MBC, labels_B, ids, dict(meta), features_MBD
+
+
+def _features_of(values: Any, members: int, rows: int) -> Tensor:
+    features = tensor_of(values, "features")
+    features = features[None] if features.ndim == 2 else features
+    if features.ndim != 3 or features.shape[:2] != (members, rows) or not features.shape[2]:
+        raise DataError(f"features have shape {tuple(features.shape)}, expected ({members}, {rows}, D)")
+    if features.is_complex() or not bool(torch.isfinite(features).all()):
+        raise DataError("features are not all finite real numbers")
+    return features.to(torch.float32)
 
 
 def check_finite(logits_MBC: Tensor, ids: Sequence[str] | None) -> None:
@@ -47,8 +77,8 @@ def check_finite(logits_MBC: Tensor, ids: Sequence[str] | None) -> None:
 
 def labels_of(values: Any, rows: int, num_classes: int) -> Tensor:
     """(B,) int64 class indices. Raises DataError that names the first one out of range."""
-    labels = _tensor(values, "labels")
-    if labels.dtype not in _INTEGERS:
+    labels = tensor_of(values, "labels")
+    if labels.dtype not in INTEGERS:
         raise DataError(f"labels are {labels.dtype}, expected integers: class indices")
     if tuple(labels.shape) != (rows,):
         raise DataError(f"labels have shape {tuple(labels.shape)}, expected ({rows},): one for each row")
@@ -73,24 +103,7 @@ def ids_of(values: Iterable[Any], rows: int) -> tuple[str, ...]:
     return ids
 
 
-def positions_of(index: Index, size: int, what: str) -> Tensor:
-    """The positions that an index selects, integers in 0 .. size - 1. Raises DataError for one outside."""
-    if isinstance(index, slice):
-        return torch.tensor(range(size)[index], dtype=torch.int64)
-    chosen = _tensor(index, f"{what}s").flatten()
-    if chosen.dtype == torch.bool:
-        if len(chosen) != size:
-            raise DataError(f"there are {len(chosen)} booleans to choose from {size} {what}s")
-        return chosen.nonzero().flatten()
-    if chosen.dtype not in _INTEGERS:
-        raise DataError(f"{what}s are chosen by {chosen.dtype}, expected integers or booleans")
-    bad = (chosen < -size) | (chosen >= size)
-    if bool(bad.any()):
-        raise DataError(f"there is no {what} {chosen[bad][0]}: expected 0 to {size - 1}")
-    return chosen.to(torch.int64) % size
-
-
-def _tensor(values: Any, what: str) -> Tensor:
+def tensor_of(values: Any, what: str) -> Tensor:
     """On the CPU, without gradient history."""
     if isinstance(values, Tensor):
         return values.detach().cpu()

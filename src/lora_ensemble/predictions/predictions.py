@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from lora_ensemble.disk.files import atomic_write
-from lora_ensemble.errors import DataError, FileFormatError, UnknownNameError
-from lora_ensemble.predictions.accept import Index, check_finite, ids_of, labels_of, logits_of, positions_of
+from lora_ensemble.errors import FileFormatError, UnknownNameError
+from lora_ensemble.predictions import join, save, table
+from lora_ensemble.predictions.accept import checked, ids_of
+from lora_ensemble.predictions.choose import Index, positions_of, selected
+from lora_ensemble.predictions.probabilities import check_not_probabilities, log_probs_of
+from lora_ensemble.predictions.uncertainties import Moments, Terms, moments_of, terms_of
 
-FORMAT = "lora-ensemble-predictions"
-VERSION = "1"
+if TYPE_CHECKING:
+    import pandas as pd
 
 Pooling = Literal["mean-of-probabilities", "softmax-of-mean-logits"]
 """Ways to make one distribution out of M."""
@@ -27,8 +29,8 @@ Pooling = Literal["mean-of-probabilities", "softmax-of-mean-logits"]
 class Predictions:
     """Logits of M members on the same B samples. Treated as immutable; `len(p)` is B.
 
-    Raises DataError for anything but finite logits of shape (M, B, C) with C >= 2, labels outside 0 .. C - 1,
-    ids that are not unique, and lengths that differ.
+    Raises DataError for anything but finite logits of shape (M, B, C) with C >= 2, (B, C) being one member; for
+    probabilities (`from_probs` takes them); labels outside 0 .. C - 1, ids that are not unique, lengths that differ.
     """
 
     logits_MBC: Tensor
@@ -39,21 +41,28 @@ class Predictions:
     """(B,) unique names of the samples; by them predictions of different runs are matched."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """What to keep with the predictions (JSON). `classes`, where given, are the names of the C classes."""
+    features_MBD: Tensor | None = None
+    """(M, B, D) float32, what each member's head was given for each sample, where it was kept: for uncertainties that
+    compare features (`mahalanobis`, `knn`, `vim`)."""
 
     def __post_init__(self) -> None:
-        logits_MBC = logits_of(self.logits_MBC)
-        _, rows, num_classes = logits_MBC.shape
-        ids = None if self.ids is None else ids_of(self.ids, rows)
-        check_finite(logits_MBC, ids)
-        labels_B = None if self.labels_B is None else labels_of(self.labels_B, rows, num_classes)
-        if not isinstance(self.meta, Mapping):
-            raise DataError(f"meta is a {type(self.meta).__name__}, expected a mapping")
-        classes = self.meta.get("classes")
-        if classes is not None and len(classes) != num_classes:
-            raise DataError(f"meta names {len(classes)} classes, but the logits have {num_classes}")
-        for name, value in (("logits_MBC", logits_MBC), ("labels_B", labels_B), ("ids", ids)):
+        self._set(*checked(*self._contents))
+        check_not_probabilities(self.logits_MBC)
+
+    def _set(self, *contents: Any) -> None:
+        for name, value in zip(join.Contents._fields, contents, strict=True):
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "meta", dict(self.meta))
+
+    @property
+    def _contents(self) -> join.Contents:
+        return join.Contents(self.logits_MBC, self.labels_B, self.ids, self.meta, self.features_MBD)
+
+    @staticmethod
+    def _of(*contents: Any) -> Predictions:
+        """From contents that are known to be right."""
+        made = object.__new__(Predictions)
+        made._set(*contents)
+        return made
 
     def __len__(self) -> int:
         return self.logits_MBC.shape[1]
@@ -74,6 +83,28 @@ class Predictions:
 
     # Probabilities and uncertainties ------------------------------------------------------------------------
 
+    @staticmethod
+    def from_probs(
+        probs_MBC: Any,
+        labels_B: Any = None,
+        ids: Sequence[str] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        features_MBD: Any = None,
+    ) -> Predictions:
+        """Of probabilities (M, B, C), or (B, C) of one member. The logits are their logarithms, which `meta` says.
+
+        A probability of exactly 0 stays 0. What only logits tell (`energy`, `max_logit`) is refused later. Raises
+        DataError that names the first row with a negative probability or another sum than 1.
+        """
+        logits_MBC = log_probs_of(probs_MBC)
+        kept = {**(meta or {}), "logits": "log-probabilities"}
+        return Predictions._of(*checked(logits_MBC, labels_B, ids, kept, features_MBD))
+
+    @property
+    def from_probabilities(self) -> bool:
+        """Whether the logits are logarithms of probabilities, so that their level says nothing."""
+        return self.meta.get("logits") == "log-probabilities"
+
     @cached_property
     def probs_MBC(self) -> Tensor:
         """(M, B, C) probabilities of each member, float32."""
@@ -92,52 +123,43 @@ class Predictions:
         if pooling not in get_args(Pooling):
             raise UnknownNameError("pooling", pooling, get_args(Pooling))
         if pooling == "mean-of-probabilities":
-            return self._moments[0]
+            return self._moments.mean_BC
         return torch.softmax(self.logits_MBC.mean(0, dtype=torch.float64), -1)
 
-    @cached_property
+    @property
     def total_B(self) -> Tensor:
         """(B,) total uncertainty in nats, 0 .. ln C: entropy of the mean of the members' probabilities."""
-        return -self._moments[1].sum(-1).float()
+        return self._moments.total_B
 
-    @cached_property
+    @property
     def aleatoric_B(self) -> Tensor:
         """(B,) aleatoric uncertainty in nats, 0 .. ln C: mean of the members' entropies."""
-        return -self._moments[2].sum(-1).float()
+        return self._moments.aleatoric_B
 
-    @cached_property
+    @property
     def epistemic_B(self) -> Tensor:
         """(B,) epistemic uncertainty in nats, 0 .. ln M: mutual information of label and member.
 
         Equals total - aleatoric. High where members disagree; exactly 0 with one member. Houlsby et al. 2011,
         equation 2, with the members as draws of the parameters.
         """
-        _, of_mean_BC, mean_of_BC = self._moments
-        # Each class contributes at least 0 (Jensen); rounding may leave a sum of -1e-17.
-        return (mean_of_BC - of_mean_BC).sum(-1).clamp(min=0).float()
+        return self._moments.epistemic_B
 
     @cached_property
-    def _moments(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean over members of p, p log p of that mean, and mean over members of p log p; each (B, C) float64."""
-        mean_BC = torch.zeros(self.logits_MBC.shape[1:], dtype=torch.float64)
-        plogp_BC = torch.zeros_like(mean_BC)
-        # One member at a time, which bounds the memory.
-        for probs_BC, terms_BC in vars(self).get("_terms_M") or map(_terms, self.logits_MBC):
-            mean_BC += probs_BC
-            plogp_BC += terms_BC
-        mean_BC /= self.num_members
-        return mean_BC, torch.special.xlogy(mean_BC, mean_BC), plogp_BC / self.num_members
+    def _moments(self) -> Moments:
+        return moments_of(self.logits_MBC, vars(self).get("_terms_M"))
 
     @cached_property
-    def _terms_M(self) -> list[tuple[Tensor, Tensor]]:
-        return [_terms(logits_BC) for logits_BC in self.logits_MBC]
+    def _terms_M(self) -> list[Terms]:
+        return [terms_of(logits_BC) for logits_BC in self.logits_MBC]
 
     # Selecting and joining ----------------------------------------------------------------------------------
 
     def members(self, index: Index) -> Predictions:
         """The same samples with some of the members. Raises DataError for a position that does not exist."""
         chosen = positions_of(index, self.num_members, "member")
-        part = Predictions(self.logits_MBC[chosen], self.labels_B, self.ids, self.meta)
+        logits_MBC, features_MBD = selected(self.logits_MBC, chosen, 0), selected(self.features_MBD, chosen, 0)
+        part = Predictions._of(logits_MBC, self.labels_B, self.ids, self.meta, features_MBD)
         if "_terms_M" in vars(self):
             vars(part)["_terms_M"] = [self._terms_M[m] for m in chosen.tolist()]
         return part
@@ -145,16 +167,18 @@ class Predictions:
     def for_subsets(self) -> Predictions:
         """The same predictions, for many calls of `members`: each member's probabilities are computed once for all of
         them, and kept (16 bytes a logit)."""
-        same = Predictions(self.logits_MBC, self.labels_B, self.ids, self.meta)
+        same = Predictions._of(*self._contents)
         same._terms_M  # noqa: B018
         return same
 
     def rows(self, index: Index) -> Predictions:
-        """The same members on some of the samples. Raises DataError for a position that does not exist."""
+        """The same members on some of the samples. Raises DataError for a position that does not exist, or one twice
+        where samples have ids."""
         chosen = positions_of(index, len(self), "row")
-        labels_B = None if self.labels_B is None else self.labels_B[chosen]
-        ids = None if self.ids is None else [self.ids[b] for b in chosen.tolist()]
-        return Predictions(self.logits_MBC[:, chosen], labels_B, ids, self.meta)
+        ids = None if self.ids is None else ids_of([self.ids[b] for b in chosen.tolist()], len(chosen))
+        tensors = (self.logits_MBC, 1), (self.labels_B, 0), (self.features_MBD, 1)
+        logits_MBC, labels_B, features_MBD = (selected(tensor, chosen, axis) for tensor, axis in tensors)
+        return Predictions._of(logits_MBC, labels_B, ids, self.meta, features_MBD)
 
     @staticmethod
     def concat(parts: Sequence[Predictions]) -> Predictions:
@@ -163,14 +187,7 @@ class Predictions:
         Rows are matched by id (in the order of part 0), or by position where no part has ids. Of `meta`, what
         all parts agree on is kept. Raises DataError for no parts; for samples, labels or classes that differ.
         """
-        if not parts:
-            raise DataError("there are no predictions to concatenate")
-        first = parts[0]
-        aligned = [_aligned(part, first, k) for k, part in enumerate(parts)]
-        labels_B = next((part.labels_B for part in aligned if part.labels_B is not None), None)
-        for k, part in enumerate(aligned):
-            _check_same_labels(part, labels_B, k)
-        return Predictions(torch.cat([part.logits_MBC for part in aligned]), labels_B, first.ids, _agreed(aligned))
+        return Predictions._of(*join.members_of(parts))
 
     @staticmethod
     def concat_rows(parts: Sequence[Predictions]) -> Predictions:
@@ -180,40 +197,51 @@ class Predictions:
         for no parts; for members or classes that differ; for ids or labels that only some parts have; for an id that
         several parts have.
         """
-        if not parts:
-            raise DataError("there are no predictions to concatenate")
-        first = parts[0]
-        for k, part in enumerate(parts):
-            _check_same_classes(part, first, k)
-            if part.num_members != first.num_members:
-                raise DataError(f"part {k} has {part.num_members} members, part 0 has {first.num_members}")
-        for what, values in (("ids", [part.ids for part in parts]), ("labels", [part.labels_B for part in parts])):
-            without = [k for k, value in enumerate(values) if value is None]
-            if 0 < len(without) < len(parts):
-                raise DataError(f"part {without[0]} has no {what}, but others have")
-        ids = [name for part in parts for name in part.ids or ()]
-        labels = [part.labels_B for part in parts if part.labels_B is not None]
-        logits_MBC = torch.cat([part.logits_MBC for part in parts], dim=1)
-        return Predictions(logits_MBC, torch.cat(labels) if labels else None, ids or None, _agreed(parts))
+        return Predictions._of(*join.rows_of(parts))
+
+    # As a table ---------------------------------------------------------------------------------------------
+
+    def to_pandas(
+        self,
+        *,
+        probabilities: bool = False,
+        members: bool = False,
+        sets_BC: Tensor | None = None,
+        abstain_B: Tensor | None = None,
+    ) -> pd.DataFrame:
+        """An answer per row: id, prediction, probability, total, aleatoric, epistemic (nats), agreement (share of
+        members whose most probable class is the prediction), then, where asked for or given, `abstain`, `set` (list of
+        classes), `members` (list of each one's prediction), `p_<class>`, and `label` where it is known.
+
+        sets_BC: (B, C) bool, classes of a prediction set. abstain_B: (B,) bool. Raises DataError for other shapes.
+        """
+        return table.frame_of(self, probabilities, members, sets_BC, abstain_B)
+
+    def to_csv(self, path: str | Path, **options: Any) -> None:
+        """Write `to_pandas(**options)` as CSV, atomically; lists as JSON."""
+        table.write_csv(self.to_pandas(**options), path)
+
+    @staticmethod
+    def from_pandas(frame: pd.DataFrame) -> Predictions:
+        """Of a table with columns `p_<class>` (probabilities) or `logit_<class>`, and `id` and `label` where there are
+        any. With a column `member`, a row per member and sample; else one member. The columns name the classes.
+
+        Raises DataError for a table without such columns, a label that is none of the classes, members on different
+        samples.
+        """
+        columns = table.columns_of(frame)
+        make: Callable[..., Predictions] = Predictions.from_probs if columns.are_probabilities else Predictions
+        return make(columns.values_MBC, columns.labels_B, columns.ids, columns.meta)
 
     # On disk ------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file, atomically: tensors `logits_MBC` and `labels_B`; ids and meta as JSON.
+        """Write one safetensors file, atomically: tensors `logits_MBC`, `labels_B`, `features_MBD`; ids and meta as
+        JSON.
 
         Raises DataError for a `meta` that is not JSON, UserError for a file that cannot be written.
         """
-        from safetensors.torch import save_file
-
-        try:
-            described = {"ids": json.dumps(self.ids), "meta": json.dumps(self.meta)}
-        except TypeError as error:
-            raise DataError(f"meta cannot be saved as JSON: {error}") from error
-        tensors = {"logits_MBC": self.logits_MBC.contiguous()}
-        if self.labels_B is not None:
-            tensors["labels_B"] = self.labels_B.contiguous()
-        metadata = {"format": FORMAT, "version": VERSION, **described}
-        atomic_write(path, lambda temporary: save_file(tensors, temporary, metadata))
+        save.write(self, path)
 
     @staticmethod
     def load(path: str | Path) -> Predictions:
@@ -221,78 +249,9 @@ class Predictions:
 
         Raises DataError for a missing file, FileFormatError for one truncated, foreign or of another version.
         """
-        from safetensors import SafetensorError, safe_open
-
-        if not Path(path).is_file():
-            raise DataError(f"there is no predictions file {path}")
+        tensors, ids, meta = save.read(path)
+        rest = tensors.get("labels_B"), ids, meta, tensors.get("features_MBD")
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                _check_format(path, metadata)
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            ids, meta = json.loads(metadata["ids"]), json.loads(metadata["meta"])
-            return Predictions(tensors["logits_MBC"], tensors.get("labels_B"), ids, meta)
-        except FileFormatError:
-            raise
-        except SafetensorError as error:
-            raise FileFormatError(f"{path} is truncated or not a safetensors file: {error}") from error
-        except KeyError as error:
-            raise FileFormatError(f"{path} is not a complete predictions file: {error} is missing") from error
-        except (TypeError, ValueError) as error:  # broken JSON, or contents that Predictions refuses
+            return Predictions._of(*checked(tensors["logits_MBC"], *rest))
+        except (TypeError, ValueError) as error:
             raise FileFormatError(f"{path} holds no usable predictions: {error}") from error
-
-
-def _terms(logits_BC: Tensor) -> tuple[Tensor, Tensor]:
-    """p and p log p, float64."""
-    probs_BC = torch.softmax(logits_BC.double(), -1)
-    return probs_BC, torch.special.xlogy(probs_BC, probs_BC)
-
-
-def _aligned(part: Predictions, first: Predictions, k: int) -> Predictions:
-    """`part` (number k) with its rows in the order of `first`."""
-    _check_same_classes(part, first, k)
-    if part.ids is None and first.ids is None:
-        if len(part) != len(first):
-            raise DataError(f"part {k} has {len(part)} rows, part 0 has {len(first)}")
-        return part
-    if part.ids is None or first.ids is None:
-        without = k if part.ids is None else 0
-        raise DataError(f"part {without} has no ids, but part {k - without} has: rows cannot be matched")
-    if part.ids == first.ids:
-        return part
-    where = {name: b for b, name in enumerate(part.ids)}
-    for name in first.ids:
-        if name not in where:
-            raise DataError(f"id {name!r} of part 0 is not in part {k}")
-    if len(part) > len(first):
-        foreign = next(name for name in part.ids if name not in set(first.ids))
-        raise DataError(f"id {foreign!r} of part {k} is not in part 0")
-    return part.rows([where[name] for name in first.ids])
-
-
-def _check_same_classes(part: Predictions, first: Predictions, k: int) -> None:
-    if part.num_classes != first.num_classes:
-        raise DataError(f"part {k} has {part.num_classes} classes, part 0 has {first.num_classes}")
-    for a, b in zip(first.meta.get("classes") or (), part.meta.get("classes") or (), strict=False):
-        if a != b:
-            raise DataError(f"part {k} has class {b!r} where part 0 has {a!r}")
-
-
-def _agreed(parts: Sequence[Predictions]) -> dict[str, Any]:
-    """Of `meta`, what all parts agree on."""
-    return {key: v for key, v in parts[0].meta.items() if all(part.meta.get(key) == v for part in parts)}
-
-
-def _check_same_labels(part: Predictions, labels_B: Tensor | None, k: int) -> None:
-    if part.labels_B is None or labels_B is None or torch.equal(part.labels_B, labels_B):
-        return
-    b = int((part.labels_B != labels_B).nonzero()[0])
-    name = f"row {b}" if part.ids is None else f"id {part.ids[b]!r}"
-    raise DataError(f"part {k} has label {part.labels_B[b]} for {name}, an earlier one has {labels_B[b]}")
-
-
-def _check_format(path: str | Path, metadata: Mapping[str, str]) -> None:
-    if metadata.get("format") != FORMAT:
-        raise FileFormatError(f"{path} is a safetensors file, but not one of predictions ({FORMAT})")
-    if metadata.get("version") != VERSION:
-        raise FileFormatError(f"{path} has version {metadata.get('version')}, this library reads {VERSION}")
