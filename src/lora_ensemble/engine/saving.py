@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lora_ensemble.disk.files import atomic_write, atomic_write_json
+from lora_ensemble.disk.digests import check_files, check_seal, digests_in, inside
+from lora_ensemble.disk.files import atomic_write
 from lora_ensemble.disk.folders import readable_errors
+from lora_ensemble.disk.records import check_types, read_object, write_record
 from lora_ensemble.errors import FileFormatError, UnknownNameError, first_line
 
 if TYPE_CHECKING:
@@ -31,6 +32,17 @@ _LOADERS = {
     "pretrained": "lora_ensemble.engine.pretrained:PretrainedEnsemble",
 }
 """Kind of ensemble in the manifest -> the class that loads it."""
+
+_FIELDS = {
+    "kind": str,
+    "method": str,
+    "members": int,
+    "first_member": int,
+    "member_folders": list,
+    "backbone": dict,
+    "config": dict,
+}
+"""Fields of every manifest; newer ones have `files`, too: the digest of each file of the members."""
 
 
 def member_folder(member: int) -> str:
@@ -59,8 +71,29 @@ def write_manifest(ensemble: Ensemble, folder: Path, member_folders: Sequence[st
         "member_folders": list(member_folders),
         "backbone": ensemble.source,
         "config": config,
+        "files": {f"{m}/{name}": d for m in member_folders for name, d in digests_in(folder / m).items()},
     }
-    atomic_write_json(folder / MANIFEST, manifest)
+    write_record(folder / MANIFEST, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a saved ensemble, its own digest checked; the files of the members are not read.
+
+    Raises FileFormatError for a folder that holds none, and for one that is damaged or of a newer version."""
+    path = folder / MANIFEST
+    manifest = read_object(path)
+    if manifest.get("format") != FORMAT:
+        raise FileFormatError(f"{path} is not a manifest of lora-ensemble")
+    version = manifest.get("version")
+    if type(version) is not int or version > VERSION:
+        raise FileFormatError(f"{folder} was written in format {version!r}; this version reads up to {VERSION}")
+    check_seal(path, manifest)
+    check_types(path, manifest, _FIELDS)
+    for name in manifest["member_folders"]:
+        if not isinstance(name, str):
+            raise FileFormatError(f"{path}: member_folders holds {name!r}, expected texts")
+        inside(folder, name)
+    return manifest
 
 
 def load_ensemble(folder: str | Path, model: nn.Module | None = None, **kwargs: Any) -> Ensemble:
@@ -69,17 +102,10 @@ def load_ensemble(folder: str | Path, model: nn.Module | None = None, **kwargs: 
     Raises FileFormatError for a folder that is no ensemble, or whose weights do not fit.
     """
     folder = local_folder(folder, **kwargs)
-    manifest = read_json(folder / MANIFEST)
-    if manifest.get("format") != FORMAT:
-        raise FileFormatError(f"{folder / MANIFEST} is not a manifest of lora-ensemble")
-    version = manifest.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise FileFormatError(f"{folder} was written in format {version}; this version reads up to {VERSION}")
-    missing = {"kind", "method", "members", "first_member", "member_folders", "backbone", "config"} - manifest.keys()
-    if missing:
-        raise FileFormatError(f"{folder / MANIFEST} lacks {', '.join(sorted(missing))}")
+    manifest = read_manifest(folder)
     if manifest["kind"] not in _LOADERS:
         raise UnknownNameError("kind of ensemble", manifest["kind"], _LOADERS)
+    check_files(folder, manifest.get("files"))
     if model is None:
         model = load_backbone(manifest["backbone"])
     module, _, name = _LOADERS[manifest["kind"]].partition(":")
@@ -133,15 +159,7 @@ def load_backbone(source: dict[str, Any]) -> nn.Module:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises FileFormatError for a file that is missing or is none."""
-    try:
-        value = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise FileFormatError(f"{path.parent} has no {path.name}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise FileFormatError(f"{path} is not JSON: {first_line(error)}") from None
-    if not isinstance(value, dict):
-        raise FileFormatError(f"{path} is not a JSON object")
-    return value
+    return read_object(path)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

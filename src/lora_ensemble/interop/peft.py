@@ -155,7 +155,7 @@ def _member_config(ensemble: LoraEnsemble) -> LoraConfig:
             ranks = {f"^{re.escape(path)}": rank} | ranks
             alphas = {f"^{re.escape(path)}": _whole(layer.scale * (math.sqrt(rank) if c.use_rslora else rank))} | alphas
     conv1d = any(not isinstance(x.base_layer, nn.Linear) for _, x in layers if isinstance(x, MemberLinear))
-    return c.peft_config(
+    config = c.peft_config(
         fan_in_fan_out=conv1d,
         rank_pattern=ranks,
         alpha_pattern=alphas,
@@ -163,6 +163,9 @@ def _member_config(ensemble: LoraEnsemble) -> LoraConfig:
         base_model_name_or_path=ensemble.source.get("name"),
         inference_mode=True,
     )
+    if isinstance(config.target_modules, set):  # PEFT would write it in the order of the hashes: each time another file
+        config.target_modules = sorted(config.target_modules)
+    return config
 
 
 def _read_adapter(folder: Path, model: nn.Module) -> Adapter:
