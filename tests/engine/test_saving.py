@@ -124,11 +124,17 @@ Q = "base_model.model.vit.layers.0.attention.q_proj.lora_A.weight"
     [
         (lambda folder: (folder / MANIFEST).unlink(), r"has no ensemble\.json$"),
         (cut(MANIFEST, 40), r"ensemble\.json is not JSON: "),
-        (lambda folder: (folder / MANIFEST).write_text("[]"), r"ensemble\.json is not a JSON object$"),
+        (lambda folder: (folder / MANIFEST).write_text("[]"), r"ensemble\.json is not a JSON object but a list$"),
         (edit(format="other"), r"is not a manifest of lora-ensemble$"),
         (edit(version=2), r"was written in format 2; this version reads up to 1$"),
         (edit(version=None), r"was written in format None"),
-        (edit(members=None, config=None), r"ensemble\.json lacks config, members$"),
+        (edit(members=None, config=None), r"ensemble\.json lacks members$"),
+        (edit(members="2"), r"ensemble\.json: members is \"2\", expected a whole number$"),
+        (edit(members=True), r"ensemble\.json: members is true, expected a whole number$"),
+        (edit(config=[1]), r"ensemble\.json: config is a list, expected a JSON object$"),
+        (edit(member_folders=["member-000", 1]), r"member_folders holds 1, expected texts$"),
+        (edit(member_folders=["member-000", "../member-001"]), r"'\.\./member-001' is no path inside of "),
+        (lambda folder: (folder / MANIFEST).write_text('{"a":' * 100_000), r"ensemble\.json .* nested too deeply$"),
         (edit(config={"members": 2, "rank": 2}), r"unknown fields in the configuration of an ensemble: rank$"),
         (edit(member_folders=["member-000"]), r"lists 1 folders for 2 members$"),
         (edit(member_folders=["member-000", "member-007"]), r"member-007 has no adapter_model\.safetensors$"),
@@ -144,14 +150,44 @@ Q = "base_model.model.vit.layers.0.attention.q_proj.lora_A.weight"
     ],
 )
 def test_damaged_folders(saved: Path, damage: Callable[[Path], None], message: str) -> None:
+    """As an older version wrote them, without digests."""
+    edit(digest=None, files=None)(saved)
     damage(saved)
     with pytest.raises(FileFormatError, match=message) as raised:
         Ensemble.from_pretrained(saved, TINY["vit"].build())
     assert "\n" not in str(raised.value)
 
 
+def flip(name: str) -> Callable[[Path], None]:
+    """The lowest bit of the last byte: still a file of its kind, with another number in it."""
+
+    def change(folder: Path) -> None:
+        data = bytearray((folder / name).read_bytes())
+        data[-1] ^= 1
+        (folder / name).write_bytes(data)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (edit(first_member=1), r"ensemble\.json was changed after it was written"),
+        (edit(files=None), r"ensemble\.json was changed after it was written"),
+        (lambda folder: (folder / WEIGHTS).unlink(), r"there is no file .*member-001/adapter_model\.safetensors$"),
+        (flip(WEIGHTS), r"member-001/adapter_model\.safetensors is damaged: "),
+        (flip("member-000/adapter_config.json"), r"member-000/adapter_config\.json is damaged: "),
+        (cut(WEIGHTS, 0), r"member-001/adapter_model\.safetensors is damaged: "),
+    ],
+)
+def test_every_change_is_seen(saved: Path, damage: Callable[[Path], None], message: str) -> None:
+    damage(saved)
+    with pytest.raises(FileFormatError, match=message):
+        Ensemble.from_pretrained(saved, TINY["vit"].build())
+
+
 def test_an_unknown_kind(saved: Path) -> None:
-    edit(kind="loar")(saved)
+    edit(kind="loar", digest=None)(saved)
     with pytest.raises(UnknownNameError, match=r"unknown kind of ensemble 'loar'\. Did you mean 'lora'\?"):
         load_ensemble(saved, TINY["vit"].build())
 
