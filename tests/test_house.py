@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "lora_ensemble"
 
 FLOORS = (
-    {"errors", "randomness"},
+    {"errors", "printable", "randomness"},
     {"disk", "fields"},
     {"contracts", "registry", "fitted"},
     {"predictions"},
@@ -175,6 +175,7 @@ def test_analysis_and_report_never_load_a_model() -> None:
         "errors",
         "fields",
         "disk",
+        "printable",
     }
     beyond = [
         f"{name} -> {other}"

@@ -54,3 +54,15 @@ def test_what_is_refused() -> None:
         table(RESULTS, columns=["acc"])
     with pytest.raises(DataError, match="method 'lora' has no runs"):
         table({"lora": []})
+
+
+def test_two_ood_sets_are_columns_of_their_own() -> None:
+    scores = {"accuracy": 0.5, "auroc_entropy[near]": 0.6, "auroc_entropy[far]": 0.9, "auroc_msp[far]": 0.8}
+    assert table({"a": [scores]}).columns == ("accuracy", "auroc_entropy[near]", "auroc_entropy[far]")
+
+
+def test_names_never_act_on_a_terminal() -> None:
+    made = table({"evil\x1b[31m\u202e\n": [{"nll": 1.0, "x\x07": 2.0}]}, ["nll", "x\x07"])
+    for text in (made.to_markdown(), made.to_latex(), made.to_json()):
+        assert all(line.isprintable() for line in text.splitlines()), text
+    assert r"| evil\x1b[31m\u202e\n |" in made.to_markdown()

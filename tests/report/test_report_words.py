@@ -1,31 +1,11 @@
-"""Names of scores and quantities for readers."""
+"""Quantities for readers."""
 
 from __future__ import annotations
 
 import pytest
 
-from lora_ensemble import registry
 from lora_ensemble.report.results import COSTS
-from lora_ensemble.report.words import label, quantity
-
-
-@pytest.mark.parametrize(
-    ("score", "better", "text"),
-    [
-        ("accuracy", "higher", "accuracy\u00a0↑"),
-        ("ece_15", "lower", "ECE, 15 bins\u00a0↓"),
-        ("auroc_mutual_information", None, "AUROC, mutual information"),
-        ("auroc_msp[letters]", "higher", "AUROC, largest probability, letters\u00a0↑"),
-        ("fpr95_entropy", "lower", "FPR at 95 %, entropy\u00a0↓"),
-    ],
-)
-def test_label(score, better, text):
-    assert label(score, better) == text
-
-
-def test_every_score_has_a_different_label():
-    scores = [name for metric in registry.names("metrics") for name in registry.module("metrics", metric).BETTER]
-    assert len({label(name) for name in scores}) == len(scores)
+from lora_ensemble.report.words import quantity
 
 
 @pytest.mark.parametrize(

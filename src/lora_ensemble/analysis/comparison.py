@@ -7,12 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lora_ensemble.analysis.naming import common, digits_of
 from lora_ensemble.analysis.rendering import arrow, latex, markdown, mean, number, std
 from lora_ensemble.analysis.scoring import better
 from lora_ensemble.errors import DataError, UnknownNameError
-
-COLUMNS = ("accuracy", "nll", "brier", "ece_15", "disagreement", "auroc_entropy", "auroc_mutual_information")
-"""Columns of a table for which none are named, as far as they occur."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,13 @@ class Table:
     head: str = "method"
     """What the rows are."""
 
-    def to_markdown(self, digits: int = 3) -> str:
-        """Methods are rows; the best value of a column is bold, with all that look the same at these digits."""
+    def to_markdown(self, digits: int | None = None) -> str:
+        """Methods are rows; the best value of a column is bold, with all that look the same at these digits.
+
+        digits: after the point; by default 3, or what the score's metric file asks for in DIGITS."""
         return markdown(*self.cells(digits))
 
-    def to_latex(self, digits: int = 3) -> str:
+    def to_latex(self, digits: int | None = None) -> str:
         """The same table as a LaTeX tabular (package booktabs)."""
         return latex(*self.cells(digits))
 
@@ -53,19 +53,20 @@ class Table:
         }
         return json.dumps(rows, indent=2)
 
-    def cells(self, digits: int) -> tuple[list[str], list[list[str]], set[tuple[int, int]]]:
+    def cells(self, digits: int | None = None) -> tuple[list[str], list[list[str]], set[tuple[int, int]]]:
         """The head, the rows, and the (row, column) of the best values, as texts."""
         header = [self.head] + [arrow(name, self.directions[name]) for name in self.columns]
-        rows = [
-            [method, *(number(means[name], self.std[method][name], digits=digits) for name in self.columns)]
-            for method, means in self.mean.items()
-        ]
+        rows = [[method, *(self.cell(method, name, digits) for name in self.columns)] for method in self.mean]
         bold = {(i, j) for j, name in enumerate(self.columns, start=1) for i in self._best(name, digits)}
         return header, rows, bold
 
-    def _best(self, name: str, digits: int) -> list[int]:
+    def cell(self, method: str, name: str, digits: int | None = None) -> str:
+        """A value as the table shows it."""
+        return number(self.mean[method][name], self.std[method][name], digits=digits_of(name, digits))
+
+    def _best(self, name: str, digits: int | None) -> list[int]:
         """Rows that hold the best value of a column; none where there is nothing to choose from."""
-        values = [round(means[name], digits) for means in self.mean.values()]
+        values = [round(means[name], digits_of(name, digits)) for means in self.mean.values()]
         defined = [value for value in values if not math.isnan(value)]
         if self.directions[name] is None or len(defined) < 2:
             return []
@@ -80,15 +81,16 @@ def table(
 ) -> Table:
     """Compare methods: `results` holds, for each, the scores of its runs (seeds).
 
-    columns: scores to show; default `COLUMNS`, those that occur. A score that a method does not have is "-".
+    columns: scores to show; by default the common ones that occur, of every OOD set. A score that a method does not
+    have is "-".
     directions: "higher" or "lower" is better, for columns that are not scores of ours (seconds, parameters).
     Raises UnknownNameError for a column that no method has, DataError for a method without runs.
     """
     for method, runs in results.items():
         if not runs:
             raise DataError(f"method {method!r} has no runs")
-    available = {name for runs in results.values() for scores in runs for name in scores}
-    columns = tuple(columns) if columns is not None else tuple(name for name in COLUMNS if name in available)
+    available = dict.fromkeys(name for runs in results.values() for scores in runs for name in scores)
+    columns = tuple(columns) if columns is not None else common(available)
     for name in columns:
         if name not in available:
             raise UnknownNameError("score", name, available)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 
 from lora_ensemble.analysis.scoring import better
+from lora_ensemble.printable import printable
 
 _ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 _LATEX = str.maketrans(
@@ -53,7 +54,7 @@ def markdown(
     """A table; `bold` holds the (row, column) of emphasised cells."""
 
     def cell(text: str, emphasised: bool) -> str:
-        text = text.replace("|", r"\|")
+        text = printable(text).replace("|", r"\|")
         return f"**{text}**" if emphasised else text
 
     lines = [[cell(text, False) for text in header], ["---"] + ["---:"] * (len(header) - 1)]
@@ -65,7 +66,7 @@ def latex(header: Sequence[str], rows: Sequence[Sequence[str]], bold: Collection
     """A tabular with the rules of package booktabs."""
 
     def cell(text: str, emphasised: bool) -> str:
-        text = text.translate(_LATEX)
+        text = printable(text).translate(_LATEX)
         return rf"\textbf{{{text}}}" if emphasised else text
 
     def line(cells: Sequence[str], i: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from lora_ensemble import registry
 from lora_ensemble.cli.arguments import PROGRAM
 from lora_ensemble.errors import UserError
+from lora_ensemble.printable import never_fail_to_print, printable
 
 ROAD = ("quickstart", "list", "train", "cross-validate", "compare", "predict", "evaluate", "report", "export")
 """Commands in the order in which they are used; others that are found in `commands/` follow."""
@@ -19,6 +20,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Anything unexpected is raised, so that Python prints its traceback and exits with 1.
     """
+    never_fail_to_print()
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
         print(overview())
@@ -31,7 +33,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         registry.module("commands", words[0]).main(words[1:])
     except UserError as error:
-        print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{PROGRAM}: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted; the same command again continues where it stopped", file=sys.stderr)

@@ -3,6 +3,9 @@
 The anatomy of a metric file, which is all there is to adding one:
 
     BETTER     names of its scores, each with "higher", "lower" or None (neither is better)
+    LABELS     optional: what a score is called in tables for readers; otherwise the words of its name
+    COLUMNS    optional: those of its scores that a table shows unasked, each with its place from the left
+    DIGITS     optional: digits after the point in a table of methods, where 3 are too few or too many
     score      takes, by name, any of the tensors below; returns {name: tensor of R values}
 
     probs_MBC, log_probs_MBC            each member's probabilities, float32

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BETTER = {"accuracy": "higher"}
+COLUMNS = {"accuracy": 10}
 
 
 def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BETTER = {"aurc": "lower"}
+LABELS = {"aurc": "AURC"}
+DIGITS = {"aurc": 4}
 
 
 def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:

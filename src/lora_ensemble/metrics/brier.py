@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BETTER = {"brier": "lower"}
+LABELS = {"brier": "Brier score"}
+COLUMNS = {"brier": 30}
 
 
 def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:

@@ -12,6 +12,12 @@ _ROUNDING = 1e-9  # nats: members with the same weights differ by less
 _MEASURES = {"auroc": "higher", "aupr": "higher", "fpr95": "lower"}
 
 BETTER = {f"{measure}_{name}": better for measure, better in _MEASURES.items() for name in _SCORES}
+LABELS = {
+    f"{measure}_{name}": f"{said}, {'largest probability' if name == 'msp' else name.replace('_', ' ')}"
+    for measure, said in (("auroc", "AUROC"), ("aupr", "AUPR"), ("fpr95", "FPR at 95 %"))
+    for name in _SCORES
+}
+COLUMNS = {"auroc_entropy": 60, "auroc_mutual_information": 70}
 
 
 def score(

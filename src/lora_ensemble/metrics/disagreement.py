@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BETTER = {"disagreement": None}
+COLUMNS = {"disagreement": 50}
 
 
 def score(probs_MBC: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:

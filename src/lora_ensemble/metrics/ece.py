@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BETTER = {"ece_10": "lower", "ece_15": "lower"}
+LABELS = {"ece_10": "ECE, 10 bins", "ece_15": "ECE, 15 bins"}
+COLUMNS = {"ece_15": 40}
 
 
 def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BETTER = {"f1_macro": "higher", "precision_macro": "higher", "recall_macro": "higher"}
+LABELS = {"f1_macro": "macro F1", "precision_macro": "macro precision", "recall_macro": "macro recall"}
 
 
 def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BETTER = {"nll": "lower"}
+LABELS = {"nll": "NLL"}
+COLUMNS = {"nll": 20}
 
 
 def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:

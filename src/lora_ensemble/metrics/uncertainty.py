@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BETTER = {"total": None, "aleatoric": None, "epistemic": None}
+LABELS = {
+    "total": "entropy (total)",
+    "aleatoric": "expected entropy (aleatoric)",
+    "epistemic": "mutual information (epistemic)",
+}
 
 
 def score(total_B: Tensor, aleatoric_B: Tensor, epistemic_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 from lora_ensemble.analysis import EpochsCurve, Scores, Study, Table, table
-from lora_ensemble.analysis.comparison import COLUMNS
 from lora_ensemble.disk.files import atomic_write_text
 from lora_ensemble.errors import DataError, FileFormatError, UnknownNameError, UserError
 from lora_ensemble.fields import from_plain, to_plain
@@ -137,11 +136,8 @@ class Results:
     def table(self, columns: tuple[str, ...] | None = None) -> Table:
         """Mean and standard deviation over runs, a row per method; has `to_markdown` and `to_latex`.
 
-        columns: scores to show; default those of `COLUMNS` that occur, for every OOD set.
+        columns: scores to show; by default the common ones that occur, of every OOD set.
         """
-        if columns is None:
-            found = dict.fromkeys(name for run in self.runs for name in run.scores)
-            columns = tuple(name for plain in COLUMNS for name in found if name.partition("[")[0] == plain)
         return table({method: [run.scores for run in runs] for method, runs in self.methods.items()}, columns)
 
     def save(self, path: str | Path) -> None:

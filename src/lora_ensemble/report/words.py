@@ -5,29 +5,6 @@ from __future__ import annotations
 UNCERTAINTIES = {"entropy": "entropy", "mutual_information": "mutual information", "msp": "1 − largest probability"}
 """Uncertainties that are drawn, named as in the scores `auroc_...`."""
 
-_SCORES = {
-    "nll": "NLL",
-    "brier": "Brier score",
-    "ece_10": "ECE, 10 bins",
-    "ece_15": "ECE, 15 bins",
-    "f1_macro": "macro F1",
-    "precision_macro": "macro precision",
-    "recall_macro": "macro recall",
-    "aurc": "AURC",
-    "total": "entropy (total)",
-    "aleatoric": "expected entropy (aleatoric)",
-    "epistemic": "mutual information (epistemic)",
-}
-_WORDS = {"auroc": "AUROC,", "aupr": "AUPR,", "fpr95": "FPR at 95 %,", "msp": "largest probability"}
-_ARROWS = {"higher": "\u00a0↑", "lower": "\u00a0↓", None: ""}
-
-
-def label(score: str, better: str | None = None) -> str:
-    """The name of a score for a table's head; "auroc_entropy[letters]" becomes "AUROC, entropy, letters ↑"."""
-    plain, _, ood = score.partition("[")
-    words = _SCORES.get(plain) or " ".join(_WORDS.get(word, word) for word in plain.split("_"))
-    return words + (f", {ood.removesuffix(']')}" if ood else "") + _ARROWS[better]
-
 
 def quantity(cost: str, value: float) -> str:
     """A cost with its unit: 0.00123 seconds are "1.23 ms", 1.2e6 parameters "1.2 M"."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lora_ensemble import registry
 from lora_ensemble.contracts import Dataset
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.runs.member_parts import in_order, whole
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 def by_experiment(folders: Sequence[Path]) -> dict[str, list[Run]]:
     """Finished runs by a label; runs of one label differ in nothing but the seed. A cross-validation is one run.
 
-    The label is the experiment's name, or its folder's. Where two different experiments have one name, the fields in
-    which they differ are added. Raises RunFolderError for a folder without a finished run, ConfigurationError for a
-    folder that is given twice.
+    The label is the experiment's name, or its folder's; of runs with different names, data set and method. Where two
+    different experiments have one label, the fields in which they differ are added. Raises RunFolderError for a folder
+    without a finished run, ConfigurationError for a folder that is given twice.
     """
     given = [folder.resolve() for folder in folders]
     if twice := [str(folder) for folder, path in zip(folders, given, strict=True) if given.count(path) > 1]:
@@ -41,14 +42,33 @@ def by_experiment(folders: Sequence[Path]) -> dict[str, list[Run]]:
 
 
 def ensembles(groups: dict[str, list[Run]], concat: bool) -> list[tuple[str, list[Run]]]:
-    """What is scored: each run under its group's label, or all runs together as one ensemble.
+    """What is scored: each run under its group's label, one for each seed, or all runs together as one ensemble.
 
     Raises ConfigurationError for runs together that hold the same member."""
     if concat:
         runs = in_order([run for runs in groups.values() for run in runs])
         parts_of_one = all(whole(run) == whole(runs[0]) for run in runs)
         return [(_name(runs[0]) if parts_of_one else " + ".join(groups), runs)]
-    return [(label, [run]) for label, runs in groups.items() for run in runs]
+    return [(label, [run]) for label, runs in groups.items() for run in _by_seed(runs).values()]
+
+
+def counted_once(groups: Mapping[str, Sequence[Run]]) -> list[str]:
+    """A warning for each run that `ensembles` leaves out: the same seed again would be no second sample of anything."""
+    kept = {label: _by_seed(runs) for label, runs in groups.items()}
+    return [
+        f"{run.folder} is {label} with seed {run.experiment.seed} again, as {first.folder}: counted once"
+        for label, runs in groups.items()
+        for run in runs
+        if (first := kept[label][run.experiment.seed]) is not run
+    ]
+
+
+def _by_seed(runs: Sequence[Run]) -> dict[int, Run]:
+    """The first run of each seed."""
+    found: dict[int, Run] = {}
+    for run in runs:
+        found.setdefault(run.experiment.seed, run)
+    return found
 
 
 def joined(runs: Sequence[Run], split: str = "test", dataset: Dataset | None = None) -> Predictions:
@@ -85,8 +105,16 @@ def _name(run: Run) -> str:
     return run.experiment.name or run.folder.name
 
 
+def _common_name(runs: Sequence[Run]) -> str:
+    """The name of all of them, or what they are: seeds may have names of their own, as the published ones do."""
+    first = runs[0]
+    if all(_name(run) == _name(first) for run in runs):
+        return _name(first)
+    return "-".join(registry.name_of(part) for part in (first.experiment.dataset, first.experiment.method))
+
+
 def _labels(groups: Sequence[Sequence[Run]], settings: Sequence[dict[str, Any]]) -> list[str]:
-    names = [_name(runs[0]) for runs in groups]
+    names = [_common_name(runs) for runs in groups]
     labels = []
     for name, own in zip(names, settings, strict=True):
         others = [s for n, s in zip(names, settings, strict=True) if n == name and s is not own]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lora_ensemble import registry
 from lora_ensemble.cli.arguments import PROGRAM, parse
@@ -34,6 +34,8 @@ class Options:
     """Out-of-distribution data sets: NAME or NAME=FOLDER, several with commas."""
     jobs: int = 1
     """Runs at a time, in processes that share the cores."""
+    format: Literal["markdown", "json", "latex"] = "markdown"
+    """How to print the table."""
     members: int | None = None
     """Members of each ensemble. Default: those of the recipes. Single networks keep their one."""
 
@@ -57,7 +59,7 @@ def main(args: Sequence[str]) -> None:
     with Display(len(planned), ", ".join(labels) if len(labels) < 7 else f"{len(labels)} rows") as display:
         for news in stream:
             display.show(news)
-    print(_table(options.output))
+    print(_table(options.output, options.format).rstrip())
     print(f"look at {options.output / REPORT}", file=sys.stderr)
 
 
@@ -119,13 +121,15 @@ def _results(runs: Sequence[RunResult], planned: Sequence[Task]) -> Results:
     return Results(", ".join(labels), tuple(runs), about=about, study=study)
 
 
-def _table(folder: Path) -> str:
+def _table(folder: Path, form: str) -> str:
+    """Of results.json alone."""
     from lora_ensemble.analysis import table
-    from lora_ensemble.analysis.comparison import COLUMNS
+    from lora_ensemble.analysis.naming import common
     from lora_ensemble.report import Results
 
     rows: dict[str, list[dict[str, float]]] = {}
     for run in Results.load(folder / RESULTS).runs:
         rows.setdefault(run.method, []).append({**run.scores, "train_seconds": run.cost["train_seconds"]})
-    present = [name for name in COLUMNS if any(name in scores for runs in rows.values() for scores in runs)]
-    return table(rows, [*present, "train_seconds"], {"train_seconds": "lower"}).to_markdown()
+    present = common(name for runs in rows.values() for scores in runs for name in scores)
+    shown = table(rows, [*present, "train_seconds"], {"train_seconds": "lower"})
+    return {"markdown": shown.to_markdown, "latex": shown.to_latex, "json": shown.to_json}[form]()

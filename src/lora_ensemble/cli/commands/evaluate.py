@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 from lora_ensemble.cli.arguments import RunOptions, parse
 from lora_ensemble.cli.data_names import datasets_named
+from lora_ensemble.cli.repeats import warn_of_repeats
 from lora_ensemble.errors import UserError
+from lora_ensemble.printable import printable
 
 if TYPE_CHECKING:
     from lora_ensemble.analysis import EpochsCurve, Scores
@@ -51,11 +53,13 @@ def main(args: Sequence[str]) -> None:
         print(_by_epoch(options, ood).rstrip())
         return
     scored: dict[str, list[Scores]] = {}
-    chosen = ensembles(by_experiment(options.runs), options.concat)
+    groups = by_experiment(options.runs)
+    chosen = ensembles(groups, options.concat)
+    warn_of_repeats(groups, options.concat)
     if options.per_fold:
         chosen = fold_by_fold(chosen)
     for label, runs in chosen:
-        print(f"scoring {', '.join(str(run.folder) for run in runs)}", file=sys.stderr)
+        print(f"scoring {printable(', '.join(str(run.folder) for run in runs))}", file=sys.stderr)
         sets = {name: joined(runs, "test", dataset) for name, dataset in ood.items()}
         outside = next(iter(sets.values())) if len(sets) == 1 else sets
         inside = joined(runs, options.split)
@@ -71,8 +75,10 @@ def _by_epoch(options: Options, ood: Mapping[str, Dataset]) -> str:
     from lora_ensemble.studies.groups import by_experiment, ensembles
 
     curves: dict[str, list[EpochsCurve]] = {}
-    for label, runs in ensembles(by_experiment(options.runs), options.concat):
-        print(f"scoring {', '.join(str(run.folder) for run in runs)}", file=sys.stderr)
+    groups = by_experiment(options.runs)
+    warn_of_repeats(groups, options.concat)
+    for label, runs in ensembles(groups, options.concat):
+        print(f"scoring {printable(', '.join(str(run.folder) for run in runs))}", file=sys.stderr)
         curves.setdefault(label, []).append(followed(runs, options.split, ood, options.pooling))
     if options.format == "json":
         return epochs_json(curves)

@@ -10,6 +10,8 @@ from pathlib import Path
 from lora_ensemble import registry
 from lora_ensemble.cli.arguments import RunOptions, parse
 from lora_ensemble.cli.data_names import datasets_named
+from lora_ensemble.cli.repeats import warn_of_repeats
+from lora_ensemble.printable import printable
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,10 @@ def main(args: Sequence[str]) -> None:
     from lora_ensemble.studies.study import study_of_experiments
 
     groups = by_experiment(options.runs)
+    warn_of_repeats(groups, options.concat)
     results = []
     for label, parts in ensembles(groups, options.concat):
-        print(f"scoring {', '.join(str(run.folder) for run in parts)}", file=sys.stderr)
+        print(f"scoring {printable(', '.join(str(run.folder) for run in parts))}", file=sys.stderr)
         made = result(parts, label, options.split, ood, examples=10)
         epochs = followed(parts, options.split, ood) if options.epochs else None
         results.append(replace(made, epochs=epochs))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lora_ensemble.analysis import EpochsCurve
+from lora_ensemble.analysis.naming import label
 from lora_ensemble.report.figures import epoch_curves
 from lora_ensemble.report.html import Section, legend, panels
 from lora_ensemble.report.results import Results
 from lora_ensemble.report.style import colours
 from lora_ensemble.report.svg import inline_svg
-from lora_ensemble.report.words import label
 
 READING = (
     "Epoch 0 is before training. Entropy is the total uncertainty of an average prediction, in nats; expected entropy "

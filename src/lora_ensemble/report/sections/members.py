@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from lora_ensemble.analysis.naming import label
 from lora_ensemble.report import seeds
 from lora_ensemble.report.figures import disagreement_matrix, members_curves
 from lora_ensemble.report.html import Section, folded, legend, panels, reading
 from lora_ensemble.report.results import Results
 from lora_ensemble.report.style import colours
 from lora_ensemble.report.svg import inline_svg
-from lora_ensemble.report.words import label
 
 CURVES = (
     "Each score against the number of members that are pooled, as a mean over choices of that many members. Where a "

@@ -6,36 +6,33 @@ import math
 from html import escape
 
 from lora_ensemble.analysis import Table
-from lora_ensemble.analysis.rendering import number
+from lora_ensemble.analysis.naming import digits_of, label
 from lora_ensemble.report.html import Section, chip, folded, table
 from lora_ensemble.report.results import Results, RunResult
 from lora_ensemble.report.style import colours
-from lora_ensemble.report.words import label
-
-DIGITS = 3
 
 
 def section(results: Results) -> Section:
     """Mean ± standard deviation over seeds; with one run of each method, its 95 % interval over samples."""
     compared = results.table()
-    header, _, bold = compared.cells(DIGITS)
-    header = [header[0], *(label(name, compared.directions[name]) for name in compared.columns)]
+    header, _, bold = compared.cells()
+    header = [header[0], *(label(name, arrow=True) for name in compared.columns)]
     colour = colours(list(results.methods))
     rows = [
         [chip(method, colour[method]), *(_cell(compared, runs, method, name) for name in compared.columns)]
         for method, runs in results.methods.items()
     ]
-    texts = {"markdown": compared.to_markdown(DIGITS), "LaTeX": compared.to_latex(DIGITS)}
+    texts = {"markdown": compared.to_markdown(), "LaTeX": compared.to_latex()}
     copies = "".join(folded(f"As {name}", f"<pre>{escape(text)}</pre>") for name, text in texts.items())
     return Section("Scores", _reading(results, bool(bold)), table(header, rows, bold=bold) + copies)
 
 
 def _cell(compared: Table, runs: list[RunResult], method: str, name: str) -> str:
-    value = number(compared.mean[method][name], compared.std[method][name], digits=DIGITS)
+    value, digits = compared.cell(method, name), digits_of(name)
     low, high = runs[0].scores.intervals.get(name, (math.nan, math.nan))
     if len(runs) > 1 or math.isnan(low):
         return value
-    return f"{value}<small>{low:.{DIGITS}f} to {high:.{DIGITS}f}</small>"
+    return f"{value}<small>{low:.{digits}f} to {high:.{digits}f}</small>"
 
 
 def _reading(results: Results, bold: bool) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from html import escape
 
+from lora_ensemble.analysis.naming import label
 from lora_ensemble.report.figures import study_curve
 from lora_ensemble.report.html import Section, folded, panels, table
 from lora_ensemble.report.results import Results
 from lora_ensemble.report.svg import inline_svg
-from lora_ensemble.report.words import label
 
 READING = "The experiments differ in nothing but {field}."
 CURVES = " Its values stand at equal distances; a dot is a run, a line the mean over runs."
-DIGITS = 3
 
 
 def section(results: Results) -> Section | None:
@@ -20,8 +19,8 @@ def section(results: Results) -> Section | None:
     if study is None or len(study.values) < 2:
         return None
     compared = study.table(results.table())
-    header, rows, bold = compared.cells(DIGITS)
-    header = [study.field, *(label(name, compared.directions[name]) for name in compared.columns)]
+    header, rows, bold = compared.cells()
+    header = [study.field, *(label(name, arrow=True) for name in compared.columns)]
     content = table(header, [[escape(cell) for cell in row] for row in rows], bold=bold)
     if study.numeric:
         content = panels(_curves(results)) + folded("As a table", content)

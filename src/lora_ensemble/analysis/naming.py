@@ -1,0 +1,35 @@
+"""What scores are called, which way is better, which are shown unasked: each metric file says so of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lora_ensemble.analysis.scoring import better, metrics
+
+_ARROWS = {"higher": "\u00a0↑", "lower": "\u00a0↓", None: ""}
+
+
+def label(score: str, arrow: bool = False) -> str:
+    """A score's name for a reader: "auroc_entropy[letters]" becomes "AUROC, entropy, letters".
+
+    From the metric file's LABELS, else the words of the name. arrow: with an arrow where one way is better.
+    """
+    plain, _, ood = score.partition("[")
+    written = next((m.LABELS[plain] for m in metrics() if plain in getattr(m, "LABELS", ())), plain.replace("_", " "))
+    return written + (f", {ood.removesuffix(']')}" if ood else "") + (_ARROWS[better(score)] if arrow else "")
+
+
+def digits_of(score: str, asked: int | None = None) -> int:
+    """Digits after the point in a table of several methods: those that are asked for, else of DIGITS, else 3."""
+    if asked is not None:
+        return asked
+    plain = score.partition("[")[0]
+    return next((m.DIGITS[plain] for m in metrics() if plain in getattr(m, "DIGITS", ())), 3)
+
+
+def common(available: Iterable[str]) -> tuple[str, ...]:
+    """The columns of a table for which none are named: of the available scores those that a metric file gives a place
+    in COLUMNS, in the order of their places, for every OOD set."""
+    places = {name: place for m in metrics() for name, place in getattr(m, "COLUMNS", {}).items()}
+    found = [name for name in dict.fromkeys(available) if name.partition("[")[0] in places]
+    return tuple(sorted(found, key=lambda name: places[name.partition("[")[0]]))
