@@ -223,7 +223,9 @@ def test_data_that_are_nowhere(tmp_path):
         with pytest.raises(DataError, match="expected a file of questions, or a folder with train and test files"):
             MultipleChoice(data).load("train")
     (tmp_path / "questions.txt").write_text("?")
-    with pytest.raises(DataError, match=r"expected a file of questions, .* \(\.jsonl, \.json, \.csv, \.parquet\)"):
+    with pytest.raises(
+        DataError, match=r"expected a file of questions, .* \(\.jsonl, \.json, \.csv, \.tsv, \.parquet\)"
+    ):
         load(tmp_path / "questions.txt")
     write_jsonl(tmp_path / "train.jsonl", ROWS)
     with pytest.raises(DataError, match="train without a test file"):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lora_ensemble.audio.decoding import RATE, Recording, decode, require_decoders
 from lora_ensemble.contracts import Example
 from lora_ensemble.errors import DataError
+from lora_ensemble.sources.labels import some_of
 from lora_ensemble.sources.rows import EncodedImages
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Clips(Sequence[Example]):
             return [self[i] for i in range(*row.indices(len(self)))]
         try:
             clip = self.stored[row]
-            return {"audio": decode(clip).audio if isinstance(clip, bytes | Path) else clip}
+            return {"audio": decode(clip).audio if clip is None or isinstance(clip, bytes | Path) else clip}
         except (OSError, DataError) as error:
             raise DataError(f"a clip that could be read before cannot be read now: {error}") from error
 
@@ -55,7 +56,7 @@ def checked(stored: Sequence[Any], names: Sequence[str], about: str) -> Clips:
     """The clips of a data set (`about`), after each was decoded once.
 
     names: of the clips, for messages. Clips that are silent or were stored at less than 16 kHz are used, and warned of
-    once. Raises DataError that lists every clip that is missing, damaged, empty or too short.
+    once. Raises DataError that counts the clips that are missing, damaged, empty or too short, and lists the first.
     """
     require_decoders(about)
     problems, silent, kept, room = [], [], [], IN_MEMORY
@@ -72,7 +73,7 @@ def checked(stored: Sequence[Any], names: Sequence[str], about: str) -> Clips:
         if room >= 0:
             kept.append(clip.audio)
     if problems:
-        raise DataError(f"{len(problems)} of {len(stored)} clips of {about} cannot be used: {', '.join(problems)}")
+        raise DataError(f"{len(problems)} of {len(stored)} clips of {about} cannot be used: {some_of(problems)}")
     _say(about, silent, low)
     return Clips(kept if room >= 0 else stored)
 

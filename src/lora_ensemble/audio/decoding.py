@@ -34,7 +34,7 @@ class Recording(NamedTuple):
     """Samples per second in which it is stored."""
 
 
-def decode(stored: bytes | Path) -> Recording:
+def decode(stored: bytes | Path | None) -> Recording:
     """A recording from a file or its content: the mean of its channels, resampled.
 
     Raises DataError that says in a few words what is wrong with it: no audio, damaged, cut off, empty, too short, not
@@ -42,6 +42,8 @@ def decode(stored: bytes | Path) -> Recording:
     """
     import numpy as np
 
+    if stored is None:
+        raise DataError("holds neither bytes nor a path")
     samples_NC, rate = _read(stored)
     if len(samples_NC) == 0:
         raise DataError("has no samples")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from lora_ensemble.audio.decoding import SUFFIXES
 from lora_ensemble.errors import DataError, nearest
+from lora_ensemble.sources.folders import files_below
 from lora_ensemble.sources.rows import EncodedImages, column, hub_rows, local_folder, parquet_files
 
 CLASSES = (
@@ -75,7 +76,7 @@ def _from_files(metadata: Path) -> Rows:
     home = metadata.parent.parent if metadata.parent.name == "meta" else metadata.parent
     home = home / "audio" if (home / "audio").is_dir() else home
     rank = {suffix: place for place, suffix in enumerate(SUFFIXES)}
-    found = [file for file in home.rglob("*") if file.suffix.lower() in rank]
+    found = [file for file in files_below(home) if file.suffix.lower() in rank]
     found.sort(key=lambda file: (-rank[file.suffix.lower()], file))
     files = {file.stem: file for file in found} | {file.name: file for file in found}
     if not any(row.id in files for row in rows):
@@ -114,6 +115,8 @@ def _parsed(table: Iterable[Mapping[str, str | None]], where: str) -> list[Row]:
         file, fold, target, category, recording = (str(line[name]).strip() for name in _COLUMNS)
         if fold not in map(str, FOLDS):
             wrong.append(f"fold {fold!r} of {file} (expected 1 to {FOLDS[-1]})")
+        elif file != PurePath(file).name or "\\" in file:
+            wrong.append(f"filename {file!r} (expected a name without folders)")
         elif category not in CLASSES:
             near = nearest(category, CLASSES)
             wrong.append(f"category {category!r} of {file}" + (f" (nearest: {near[0]})" if near else ""))

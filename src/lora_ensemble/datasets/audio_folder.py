@@ -11,6 +11,7 @@ from lora_ensemble.audio.decoding import SUFFIXES
 from lora_ensemble.audio.recordings import AudioDataset, Source
 from lora_ensemble.contracts import Split
 from lora_ensemble.errors import DataError
+from lora_ensemble.sources.folders import files_below, subfolders
 from lora_ensemble.sources.splits import VALIDATION, carve
 
 if TYPE_CHECKING:
@@ -110,9 +111,9 @@ def _files(root: Path) -> list[_File]:
         raise DataError(f"data = {str(root)!r}: expected a folder with one subfolder for each class")
     found, not_read = [], []
     for part in _given(root):
-        for path in sorted((root / part).rglob("*")):
+        for path in sorted(files_below(root / part)):
             inside = path.relative_to(root / part).parts
-            if len(inside) == 1 or any(name.startswith(".") for name in inside):
+            if len(inside) == 1:
                 continue
             if path.suffix.lower() in SUFFIXES:
                 found.append(_File(path.relative_to(root).as_posix(), path, part, inside[0]))
@@ -129,12 +130,12 @@ def _files(root: Path) -> list[_File]:
 def _given(root: Path) -> tuple[str, ...]:
     """The subfolders to look for classes in: those of the splits, or the folder itself (""). Raises DataError for a
     folder that is split in another way, whose splits would pass for classes or be left out."""
-    inside = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    inside = {path.name for path in subfolders(root)}
     alike = {"val", "valid", "dev", "eval"}
     if {"train", "test"} <= inside:
         if near := sorted(inside & alike):
             raise DataError(f"{root} is split into train and test: {near[0]!r} beside them must be named 'validation'")
-        return GIVEN
+        return tuple(part for part in GIVEN if part in inside)
     if "train" in inside and inside <= {*GIVEN, *alike}:
         raise DataError(f"{root} has {' and '.join(sorted(inside))}: a folder that is split needs train and test")
     return ("",)

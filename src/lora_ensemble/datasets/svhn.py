@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lora_ensemble.contracts import Dataset, Split
 from lora_ensemble.errors import DataError, UnknownNameError
 from lora_ensemble.images.content import by_content, from_hub
+from lora_ensemble.sources.labels import class_indices
 from lora_ensemble.sources.rows import local_folder
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ class Svhn(Dataset):
         if folder is not None and (folder / MATLAB).is_file():
             found = by_content(*_matlab(folder / MATLAB))
         else:
-            found = by_content(*from_hub(self.data, "test", "svhn", "label", config="cropped_digits"))
+            images, labels = from_hub(self.data, "test", "svhn", "label", config="cropped_digits")
+            if labels is not None:
+                labels = class_indices(labels, 10, f"data = {self.data!r}").tolist()
+            found = by_content(images, labels)
         return Split(
             examples=found.images,
             labels=found.labels,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from lora_ensemble.contracts import Dataset, Split
 from lora_ensemble.errors import DataError, UnknownNameError
 from lora_ensemble.images.augment import Augmentation, augmentation
 from lora_ensemble.images.content import by_content, from_hub
+from lora_ensemble.sources.labels import class_indices
 from lora_ensemble.sources.pickles import read_pickle
 from lora_ensemble.sources.rows import local_folder, parquet_files
 from lora_ensemble.sources.splits import VALIDATION, carve
@@ -91,7 +92,7 @@ class Cifar(Dataset):
         images, labels = from_hub(self.data, part, self.name, self.label_column)
         if labels is None:
             raise DataError(f"data = {self.data!r}: no column {self.label_column!r} in the split {part}")
-        return images, labels
+        return images, self._checked(labels, f"data = {self.data!r}, split {part}")
 
     def _unpickled(self, place: Path, part: str) -> tuple[Sequence[np.ndarray], Sequence[int]]:
         import numpy as np
@@ -109,5 +110,8 @@ class Cifar(Dataset):
             if not isinstance(found, Sequence | np.ndarray) or len(found) != len(pixels):
                 raise DataError(f"{place / file}: expected {self.label_key!r}, one for each of {len(pixels)} images")
             images.extend(np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)))
-            labels.extend(int(label) for label in found)
+            labels.extend(self._checked(found, str(place / file)))
         return images, labels
+
+    def _checked(self, labels: Any, where: str) -> list[int]:
+        return class_indices(labels, len(self.classes), where).tolist()

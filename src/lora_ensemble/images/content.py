@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lora_ensemble.images.decoding import Images, checked
 from lora_ensemble.sources.rows import column, encoded, hub_rows
@@ -52,9 +52,9 @@ def by_content(images: Sequence[np.ndarray], labels: Sequence[int] | None) -> Na
 
 def from_hub(
     data: str, split: str, about: str, label: str, config: str | None = None
-) -> tuple[Sequence[np.ndarray], list[int] | None]:
-    """Images, 32 x 32, and the labels of a split; None where there are none. Raises DataError for data
-    that are missing or unreadable."""
+) -> tuple[Sequence[np.ndarray], list[Any] | None]:
+    """Images, 32 x 32, and the labels of a split as they are; None where there are none. Raises DataError for data that
+    are missing or unreadable."""
     rows = hub_rows(data, split, config)
     cells = rows[column(rows, data, ("img", "image"))][:]
     labels = rows[label][:] if label in rows.column_names else None
@@ -63,7 +63,7 @@ def from_hub(
 
 
 @lru_cache(maxsize=2)  # a training and a test split, on which one process may train several ensembles
-def _pixels(stored: tuple[bytes | Path, ...], split: str, about: str) -> list[np.ndarray]:
+def _pixels(stored: tuple[bytes | Path | None, ...], split: str, about: str) -> list[np.ndarray]:
     names = [f"row {row} of {split}" for row in range(len(stored))]
     # So small that threads would only wait for each other.
     return [example["image"] for example in checked(stored, names, about, SIZE, threads=1)]

@@ -8,11 +8,14 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lora_ensemble.contracts import Example
 from lora_ensemble.errors import DataError, UserError, first_line
+from lora_ensemble.images.depth import in_eight_bits
+from lora_ensemble.sources.labels import some_of
 from lora_ensemble.sources.rows import EncodedImages
 
 if TYPE_CHECKING:
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 IN_MEMORY = 2 << 30
 """Most bytes of decoded images that are kept; of a larger data set, each image is decoded whenever it is asked for."""
+
+LARGEST = 80_000_000
+"""Most pixels of an image. More is taken for a decompression bomb, and refused before it is decoded."""
 
 _TOGETHER = 16  # images per task of a thread
 
@@ -38,7 +44,8 @@ class Images(Sequence[Example]):
             return [self[i] for i in range(*row.indices(len(self)))]
         try:
             image = self.stored[row]
-            return {"image": _decoded(image, self.size).pixels if isinstance(image, bytes | Path) else image}
+            raw = image is None or isinstance(image, bytes | Path)
+            return {"image": _decoded(image, self.size).pixels if raw else image}
         except OSError as error:
             raise DataError(f"an image that could be read before cannot be read now: {error}") from error
 
@@ -58,12 +65,10 @@ def checked(
     """The images of a data set (`about`), after a look at each of them.
 
     names: of the images, for messages. size: height and width, where all are to have the same. An image of another size
-    or mode is converted, which is warned of once. Raises DataError that lists every missing or unreadable image.
+    or mode is converted, which is warned of once. Raises DataError that counts the missing and unreadable images, and
+    lists the first.
     """
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"{about} needs Pillow: pip install 'lora-ensemble[vision]'") from error
+    require_pillow(about)
     problems, kept, room = [], [], IN_MEMORY
     modes: Counter[str] = Counter()
     sizes: Counter[tuple[int, int]] = Counter()
@@ -77,9 +82,17 @@ def checked(
         if room >= 0:
             kept.append(image.pixels)
     if problems:
-        raise DataError(f"{len(problems)} of {len(stored)} images of {about} cannot be used: {', '.join(problems)}")
+        raise DataError(f"{len(problems)} of {len(stored)} images of {about} cannot be used: {some_of(problems)}")
     _say(about, modes, sizes, size)
     return Images(kept if room >= 0 else stored, size)
+
+
+def require_pillow(about: str) -> None:
+    """Raises UserError, naming the data set (`about`), where Pillow is not installed."""
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"{about} needs Pillow: pip install 'lora-ensemble[vision]'") from error
 
 
 class _Decoded(NamedTuple):
@@ -90,15 +103,29 @@ class _Decoded(NamedTuple):
     """Height and width in which it is stored."""
 
 
-def _decoded(stored: bytes | Path, size: tuple[int, int] | None) -> _Decoded:
+def _decoded(stored: bytes | Path | None, size: tuple[int, int] | None) -> _Decoded:
     import numpy as np
     from PIL import Image
 
+    if stored is None:
+        raise DataError("the cell holds neither bytes nor a path")
     with Image.open(io.BytesIO(stored) if isinstance(stored, bytes) else stored) as file:
-        image = file.convert("RGB")
+        if file.width * file.height > LARGEST:
+            raise DataError(f"{file.width} x {file.height} pixels, at most {LARGEST} are decoded")
+        image = in_eight_bits(file).convert("RGB")
         if size is not None and image.size != size[::-1]:
             image = image.resize(size[::-1], Image.Resampling.BILINEAR)
         return _Decoded(np.asarray(image), file.mode, (file.height, file.width))
+
+
+@contextmanager
+def no_bomb_warnings() -> Iterator[None]:
+    """Pillow warns of images that are refused here anyway."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def _looks(stored: Sequence[Any], size: tuple[int, int] | None, threads: int) -> Iterator[_Decoded | str]:
@@ -113,7 +140,7 @@ def _looks(stored: Sequence[Any], size: tuple[int, int] | None, threads: int) ->
             return f"cannot be read ({first_line(error)})"
 
     starts = range(0, len(stored), _TOGETHER)
-    with ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as pool, no_bomb_warnings():
         for looks in pool.map(lambda start: [look(r) for r in range(len(stored))[start : start + _TOGETHER]], starts):
             yield from looks
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lora_ensemble.errors import DataError
+from lora_ensemble.sources.folders import files_below
+from lora_ensemble.sources.labels import shown
 from lora_ensemble.sources.rows import EncodedImages, column, hub_rows, local_folder, parquet_files
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ METADATA = "HAM10000_metadata"
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 _COLUMNS = ("image_id", "lesion_id", "dx")
 _WHOLE = 10015
+_PLAIN = re.compile(r"[\w-]+")
 _ORDER = "c73e9b9fe5894b87038d52f2c003d6424bd4b4f4092410c4108e835f7e794409"  # SHA-256 of the image ids, a line each
 
 
@@ -73,7 +77,7 @@ def read(data: str, in_order: bool) -> Rows:
 
 def _from_files(metadata: Path) -> Rows:
     ids, lesions, labels = _parsed(_csv(metadata), metadata)
-    found = sorted(metadata.parent.rglob("*"), reverse=True)
+    found = sorted(files_below(metadata.parent), reverse=True)
     files = {file.stem: file for file in found if file.suffix.lower() in _SUFFIXES}
     if not any(name in files for name in ids):
         raise DataError(
@@ -122,8 +126,10 @@ def _parsed(table: Iterable[Mapping[str, str]], where: object) -> tuple[list[str
     once: dict[str, Mapping[str, str]] = {}
     for row in table:
         once.setdefault(row["image_id"], row)
+    if strange := [name for name in once if not isinstance(name, str) or not _PLAIN.fullmatch(name)]:
+        raise DataError(f"{where}: image_id {shown(strange[0])}: expected a name of letters, digits, - and _")
     codes = {name: LONG_NAMES.get(str(row["dx"]).lower(), str(row["dx"]).lower()) for name, row in once.items()}
     if wrong := [f"{once[name]['dx']!r} of {name}" for name, code in codes.items() if code not in CLASSES]:
         raise DataError(f"{where}: unknown dx {', '.join(wrong)}; expected one of {', '.join(CLASSES)}")
     labels = np.array([CLASSES.index(code) for code in codes.values()], dtype=np.int64)
-    return list(once), [row["lesion_id"] for row in once.values()], labels
+    return list(once), [str(row["lesion_id"]) for row in once.values()], labels

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from lora_ensemble.errors import DataError, nearest
 from lora_ensemble.questions.rows import Question, letters
+from lora_ensemble.sources.labels import shown
 from lora_ensemble.sources.tables import Row, cell, rows, text, texts
 
 Answers = Literal["auto", "index", "letter", "text"]
@@ -44,8 +45,8 @@ def _choices(row: Row, where: str) -> tuple[str, ...]:
     if isinstance(values, str):
         try:
             values = json.loads(values)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: choices = {values!r}: expected a JSON list of texts") from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: choices = {shown(values)}: expected a JSON list of texts") from error
     if isinstance(values, dict) and "text" in values:  # as the hub has them
         values = values["text"]
     return texts(values, "choices", where)
@@ -63,17 +64,18 @@ def _id(row: Row) -> str:
 
 
 def _by_index(answer: Any, choices: Sequence[str], where: str) -> int:
-    if isinstance(answer, bool) or not str(answer).strip().isdecimal() or int(answer) >= len(choices):
+    digits = "" if isinstance(answer, bool) else str(answer).strip()
+    if not digits.isdecimal() or len(digits.lstrip("0")) > 2 or int(digits) >= len(choices):
         raise DataError(
-            f"{where}: answer {answer!r} is not among the {len(choices)} choices (index 0 to {len(choices) - 1})"
+            f"{where}: answer {shown(answer)} is not among the {len(choices)} choices (index 0 to {len(choices) - 1})"
         )
-    return int(answer)
+    return int(digits)
 
 
 def _by_letter(answer: Any, choices: Sequence[str], where: str) -> int:
     letter, known = str(answer).strip().strip("().").lower(), letters(len(choices))
     if letter not in known:
-        raise DataError(f"{where}: answer {answer!r} is not among the {len(choices)} choices (a to {known[-1]})")
+        raise DataError(f"{where}: answer {shown(answer)} is not among the {len(choices)} choices (a to {known[-1]})")
     return known.index(letter)
 
 
@@ -81,7 +83,7 @@ def _by_text(answer: Any, choices: Sequence[str], where: str) -> int:
     plain = [choice.strip() for choice in choices]
     if plain.count(str(answer).strip()) != 1:
         times = "twice or more" if str(answer).strip() in plain else "not"
-        raise DataError(f"{where}: answer {answer!r} is {times} among the choices {', '.join(map(repr, plain))}")
+        raise DataError(f"{where}: answer {shown(answer)} is {times} among the choices {', '.join(map(repr, plain))}")
     return plain.index(str(answer).strip())
 
 

@@ -36,6 +36,10 @@ class Question:
     """Questions that are shown, with their answers, before it."""
 
     def __post_init__(self) -> None:
+        try:
+            "".join((self.text, *self.choices)).encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{self.where}: a text with a lone surrogate, which no encoding can write") from None
         if not self.text.strip():
             raise DataError(f"{self.where}: the question is empty")
         if not 2 <= len(self.choices) <= len(ascii_lowercase):

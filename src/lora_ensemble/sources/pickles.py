@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 import re
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,12 +15,14 @@ from lora_ensemble.errors import DataError
 def read_pickle(path: Path) -> dict[str, Any]:
     """A dict of numbers, texts, bytes, lists and arrays of whole numbers; its keys as text.
 
-    Raises DataError for a pickle that names any other class or function (which reading it would run), or is damaged.
+    Raises DataError for a pickle that names any other class or function (which reading it would run), that asks for
+    more memory than its own size explains, or that is damaged.
     """
     try:
-        with path.open("rb") as file:
-            reader = _Reader(file, path)
-            values = reader.plain(reader.load())
+        content = path.read_bytes()
+        _weigh(content)
+        reader = _Reader(io.BytesIO(content), path, len(content))
+        values = reader.plain(reader.load(), {})
     except DataError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
@@ -28,13 +32,22 @@ def read_pickle(path: Path) -> dict[str, Any]:
     return values
 
 
+def _weigh(content: bytes) -> None:
+    """Go through the opcodes without doing what they say. Raises ValueError for a length beyond the end of the file and
+    for a memo of more places than the file has bytes, both of which the reader would make room for."""
+    for opcode, argument, _ in pickletools.genops(content) if content else ():
+        if "PUT" in opcode.name and isinstance(argument, int) and argument > len(content):
+            raise pickle.UnpicklingError(f"it asks for {argument} places of memory, from {len(content)} bytes")
+
+
 class _Reader(pickle.Unpickler):
     """Builds nothing of NumPy while it reads, only stand-ins, which hold what the pickle says of an array. They are
     made anew for each file, since a pickle can set their attributes."""
 
-    def __init__(self, file: BinaryIO, path: Path):
+    def __init__(self, file: BinaryIO, path: Path, size: int):
         super().__init__(file, encoding="bytes")  # CIFAR's were written by Python 2
         self.path = path
+        room = 4 * size
 
         class DType:
             def __init__(self, code: Any, *_: Any):
@@ -58,6 +71,10 @@ class _Reader(pickle.Unpickler):
         def encode(text: str, encoding: str) -> bytes:  # how Python 3 writes bytes for Python 2
             if encoding != "latin1":
                 raise pickle.UnpicklingError(f"bytes in the encoding {encoding!r}")
+            nonlocal room
+            room -= len(text)  # the same text may be encoded any number of times
+            if room < 0:
+                raise pickle.UnpicklingError("it asks for several times its own size")
             return text.encode("latin1")
 
         self.array = Array
@@ -74,13 +91,18 @@ class _Reader(pickle.Unpickler):
             )
         return self.known[module, name]
 
-    def plain(self, value: Any) -> Any:
-        """Stand-ins as arrays, keys as text."""
-        if isinstance(value, dict):
-            return {_text(key): self.plain(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.plain(item) for item in value]
-        return _array(value) if isinstance(value, self.array) else value
+    def plain(self, value: Any, done: dict[int, Any]) -> Any:
+        """Stand-ins as arrays, keys as text. done: lists and dicts by their identity, so that one which is met a
+        thousand times is made once."""
+        if not isinstance(value, dict | list):
+            return _array(value) if isinstance(value, self.array) else value
+        if id(value) not in done:
+            done[id(value)] = None  # also ends what contains itself
+            if isinstance(value, dict):
+                done[id(value)] = {_text(key): self.plain(item, done) for key, item in value.items()}
+            else:
+                done[id(value)] = [self.plain(item, done) for item in value]
+        return done[id(value)]
 
 
 def _array(stand_in: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_ensemble.errors import DataError, UserError, first_line
+from lora_ensemble.sources.folders import files_below
 
 if TYPE_CHECKING:
     import datasets
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
 
 def local_folder(data: str) -> Path | None:
     """The folder that a field `data` names; None for a hub id. Raises DataError for what can be neither."""
-    path = Path(data).expanduser()
-    if data and path.is_dir():
-        return path
-    if path.exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", data):
+    try:
+        path = Path(data).expanduser()
+        if data and path.is_dir():
+            return path
+        exists = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # not allowed, no such user, too long for a name
+        raise DataError(f"data = {data!r} cannot be looked at: {error}") from error
+    if exists or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", data):
         raise DataError(f"data = {data!r}: expected a folder that exists, or a hub id (owner/name)")
     return None
 
@@ -26,7 +31,7 @@ def local_folder(data: str) -> Path | None:
 def parquet_files(folder: Path, split: str | None = None) -> list[Path]:
     """All parquet files in a folder and below it, or those of a split, by their names (`test.parquet`,
     `data/test-00000-of-00001.parquet`) or else by those of their folders (`test/0000.parquet`)."""
-    found = sorted(folder.rglob("*.parquet"))
+    found = sorted(path for path in files_below(folder) if path.suffix == ".parquet")
     if split is None:
         return found
     name = re.compile(rf"(^|[-_.]){re.escape(split)}([-_.]|$)")
@@ -81,7 +86,7 @@ def _from_folder(folder: Path, split: str | None, config: str | None) -> Any:
             enable_progress_bars()
 
 
-class EncodedImages(Sequence[bytes | Path]):
+class EncodedImages(Sequence[bytes | Path | None]):
     """A column of encoded images, each read when it is asked for.
 
     at: their row numbers; None for an image that is missing."""
@@ -103,11 +108,14 @@ class EncodedImages(Sequence[bytes | Path]):
         return EncodedImages(self.rows, self.column, [self.at[row] for row in rows])
 
 
-def encoded(cell: Any) -> bytes | Path:
-    """What a cell of an image column holds: bytes, or a mapping of bytes and path, one of which may be None."""
-    if not isinstance(cell, dict):
-        return cell
-    return Path(cell["path"]) if cell["bytes"] is None else cell["bytes"]
+def encoded(cell: Any) -> bytes | Path | None:
+    """What a cell of an image or audio column holds: bytes, a path, or a mapping of bytes and path, one of which may be
+    None. None for a cell that holds neither."""
+    if isinstance(cell, Mapping):
+        cell = cell.get("path") if cell.get("bytes") is None else cell["bytes"]
+    if isinstance(cell, str):
+        return Path(cell)
+    return bytes(cell) if isinstance(cell, bytes | bytearray | memoryview) else None
 
 
 def column(rows: datasets.Dataset, data: str, names: Sequence[str]) -> str:
