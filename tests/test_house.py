@@ -31,6 +31,12 @@ FLOORS = (
 )
 """The rooms, from the ground up. Imports point down, or stay in a room."""
 
+UPWARDS = {
+    ("engine.ensemble", "saved"): "Ensemble.from_pretrained is a public name, and a manifest may name any plug-in",
+    ("engine.lora", "interop.peft"): "LoraEnsemble.from_peft is a public name, and reads a foreign format",
+}
+"""The imports that point up, each inside one function, and why. Two at most."""
+
 HEAVY = {
     "datasets", "matplotlib", "peft", "pandas", "scipy", "sklearn", "soundfile", "soxr", "timm", "torch", "torchvision",
     "transformers",
@@ -101,21 +107,21 @@ def test_every_room_has_its_floor() -> None:
     assert {package(name) for name in modules() if name} - FLOOR.keys() == set()
 
 
-@pytest.mark.xfail(strict=True, reason="engine.lora and interop.peft import each other")
 def test_imports_point_one_way() -> None:
     up = [
         f"{name} -> {other}"
         for name in modules()
         if name
         for other in ours(name)
-        if FLOOR[package(other)] > FLOOR[package(name)]
+        if FLOOR[package(other)] > FLOOR[package(name)] and (name, other) not in UPWARDS
     ]
     assert up == []
+    assert len(UPWARDS) <= 2
+    assert all(other in ours(name) - ours(name, at_import_only=True) for name, other in UPWARDS)
 
 
-@pytest.mark.xfail(strict=True, reason="engine.lora and interop.peft import each other")
 def test_no_circle_of_imports() -> None:
-    """Also none through a function, and none between the modules of a room."""
+    """Also none through a function, and none between the modules of a room; except for UPWARDS."""
     assert [" -> ".join(circle) for circle in circles()] == []
 
 
@@ -130,6 +136,8 @@ def circles() -> list[list[str]]:
         index[name] = low[name] = len(index)
         stack.append(name)
         for other in ours(name):
+            if (name, other) in UPWARDS:
+                continue
             if other not in index:
                 visit(other)
                 low[name] = min(low[name], low[other])

@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from lora_ensemble import LoraEnsemble, LoraEnsembleConfig
 from lora_ensemble.backbones.causal_lm import CausalLM
+from lora_ensemble.engine.adapters import PREFIX
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.networks import NetworkEnsemble
 from lora_ensemble.errors import FileFormatError, UserError
-from lora_ensemble.interop.peft import PREFIX
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.methods.mc_dropout import McDropout
 from tiny_language_models import QUESTIONS, questions, save_model

@@ -13,10 +13,10 @@ from lora_ensemble import Ensemble
 from lora_ensemble.audio.filterbanks import FilterBanks
 from lora_ensemble.backbones.ast import Ast, from_imagenet
 from lora_ensemble.contracts import Split
-from lora_ensemble.engine.layers import Pass
-from lora_ensemble.engine.saving import load_backbone
+from lora_ensemble.engine.layers.passes import Pass
 from lora_ensemble.errors import FileFormatError, UserError
 from lora_ensemble.registry import config_class, names
+from lora_ensemble.saved import load_backbone
 from tiny_models import lively
 from tolerance import close
 

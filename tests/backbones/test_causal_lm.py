@@ -13,10 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lora_ensemble.backbones.causal_lm import CausalLM
-from lora_ensemble.engine.saving import load_backbone
 from lora_ensemble.errors import FileFormatError, UserError
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.questions.answer_logits import MASKED
+from lora_ensemble.saved import load_backbone
 from tiny_language_models import CONFIGS, FEWER, LONG, QUESTIONS, SHORT, VOCABULARY, save_model
 from tolerance import close
 

@@ -11,8 +11,8 @@ from transformers import ViTForImageClassification
 
 from lora_ensemble.backbones.digits_vit import WEIGHTS, DigitsViT
 from lora_ensemble.datasets.digits import Digits
-from lora_ensemble.engine.saving import load_backbone
 from lora_ensemble.engine.surgery import attention_projections
+from lora_ensemble.saved import load_backbone
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import torch
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 from lora_ensemble.backbones.vit import ViT
-from lora_ensemble.engine.saving import load_backbone
 from lora_ensemble.errors import FileFormatError, UserError
+from lora_ensemble.saved import load_backbone
 
 # Within 64..192: Pillow cuts off what bicubic resizing overshoots after each of its two passes, we once.
 IMAGES = [{"image": np.random.default_rng(m).integers(64, 192, (20, 27, 3), dtype=np.uint8)} for m in range(3)]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lora_ensemble.engine.config import LoraEnsembleConfig
-from lora_ensemble.engine.layers import MemberLinear
+from lora_ensemble.engine.layers.lora import MemberLinear
 from lora_ensemble.engine.lora import LoraEnsemble
 from lora_ensemble.errors import ConfigurationError
 from tiny_models import TINY

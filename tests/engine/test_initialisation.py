@@ -10,10 +10,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
+from lora_ensemble.engine.adapters import member_tensors
 from lora_ensemble.engine.config import LoraEnsembleConfig
-from lora_ensemble.engine.initialisation import draw, init_linear, member_generator
+from lora_ensemble.engine.initialisation import Start, draw, init_linear, member_generator
 from lora_ensemble.engine.lora import LoraEnsemble
-from lora_ensemble.interop.peft import member_tensors
 from tiny_models import TINY
 from tolerance import close
 
@@ -65,7 +65,7 @@ def test_members_differ_from_each_other_and_start_as_the_backbone() -> None:
 
 
 def spread(init: str, gain: float = 1.0, std: float = 0.02) -> Tensor:
-    return draw((40, 900), init, gain, std, torch.Generator().manual_seed(0))
+    return draw((40, 900), Start(init, gain, std), torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_heads(init: str) -> None:
     ensemble = make(members=2, head_init=init, head_gain=3.0, head_std=0.5)
     head = ensemble.model.classifier
     expected, bias = torch.empty(5, 16), torch.empty(5)
-    init_linear(expected, bias, member_generator(0, 1, "classifier"), init, 3.0, 0.5)
+    init_linear(expected, bias, member_generator(0, 1, "classifier"), Start(init, 3.0, 0.5))
     assert torch.equal(head.weight[1], expected)
     assert torch.equal(head.bias[1], bias)
     assert bool(head.bias.any()) == (init == "default")

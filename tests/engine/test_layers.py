@@ -10,17 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from lora_ensemble.engine.layers import (
-    AddLowRank,
-    MemberCopies,
-    MemberHead,
-    MemberLayer,
-    MemberLayerNorm,
-    MemberLinear,
-    Pass,
-    PassState,
-    per_member,
-)
+from lora_ensemble.engine.layers.copies import MemberCopies
+from lora_ensemble.engine.layers.heads import MemberHead, MemberLayerNorm
+from lora_ensemble.engine.layers.lora import MemberLinear
+from lora_ensemble.engine.layers.low_rank import AddLowRank
+from lora_ensemble.engine.layers.member import MemberLayer
+from lora_ensemble.engine.layers.passes import Pass, PassState
+from lora_ensemble.engine.layers.per_member import per_member
 from lora_ensemble.errors import ConfigurationError, FileFormatError
 from tolerance import close
 

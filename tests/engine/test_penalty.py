@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from lora_ensemble.engine.config import LoraEnsembleConfig
 from lora_ensemble.engine.lora import LoraEnsemble
-from lora_ensemble.engine.saving import load_ensemble
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.methods.single_lora import SingleLora
+from lora_ensemble.saved import load_ensemble
 from tiny_models import TINY
 from tolerance import close
 

@@ -15,8 +15,9 @@ from lora_ensemble.engine.config import LoraEnsembleConfig
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.lora import LoraEnsemble
 from lora_ensemble.engine.networks import NetworkEnsemble
-from lora_ensemble.engine.saving import MANIFEST, load_ensemble
+from lora_ensemble.engine.saving import MANIFEST
 from lora_ensemble.errors import FileFormatError, NoMatchError, UnknownNameError, UserError
+from lora_ensemble.saved import load_ensemble
 from tiny_models import TINY
 
 ROWS = 4
@@ -213,7 +214,7 @@ def test_no_folder(tmp_path: Path) -> None:
 
 def test_half_written_ensembles_cannot_be_read(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with members of two ensembles must not look whole."""
-    from lora_ensemble.interop import peft
+    from lora_ensemble.engine import adapters
 
     written = []
 
@@ -223,7 +224,7 @@ def test_half_written_ensembles_cannot_be_read(saved: Path, monkeypatch: pytest.
         written.append(path)
         save_file(tensors, path)
 
-    monkeypatch.setattr(peft, "write_tensors", full_after_one)
+    monkeypatch.setattr(adapters, "write_tensors", full_after_one)
     with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
         make(seed=2).save_pretrained(saved)
     assert written

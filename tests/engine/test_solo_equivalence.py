@@ -12,12 +12,12 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
+from lora_ensemble.engine.adapters import member_tensors
 from lora_ensemble.engine.config import LoraEnsembleConfig
 from lora_ensemble.engine.folding import chunk
 from lora_ensemble.engine.lora import LoraEnsemble
 from lora_ensemble.engine.losses import member_cross_entropy
 from lora_ensemble.engine.networks import NetworkEnsemble, redraw_head
-from lora_ensemble.interop.peft import member_tensors
 from tiny_models import TINY, around_peft
 from tolerance import close
 

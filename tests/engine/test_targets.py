@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from lora_ensemble.engine.config import LoraEnsembleConfig
-from lora_ensemble.engine.layers import MemberHead
+from lora_ensemble.engine.layers.heads import MemberHead
 from lora_ensemble.engine.lora import LoraEnsemble
 from lora_ensemble.engine.surgery import attention_projections, linears
 from lora_ensemble.engine.targets import find_targets, short_names

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_ensemble.engine.config import LoraEnsembleConfig
-from lora_ensemble.engine.layers import MemberLinear
+from lora_ensemble.engine.layers.lora import MemberLinear
 from lora_ensemble.engine.lora import LoraEnsemble
 from lora_ensemble.engine.watching import copied, map_tensors, needs_gradient, same_on_average, signature
 from lora_ensemble.errors import ConfigurationError

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from lora_ensemble.engine import surgery
-from lora_ensemble.engine.layers import PassState
+from lora_ensemble.engine.layers.passes import PassState
 
 
 def checkpoint_blocks(model: nn.Module, state: PassState | None = None) -> None:

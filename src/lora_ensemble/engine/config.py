@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from peft import LoraConfig
 
-from lora_ensemble.engine.initialisation import HEAD_INIT, INIT_A
+from lora_ensemble.engine.initialisation import HEAD_INIT, INIT_A, Start
 from lora_ensemble.errors import ConfigurationError, FileFormatError, did_you_mean, first_line
 
 _SUPPORTED = {
@@ -58,6 +58,7 @@ class LoraEnsembleConfig(LoraConfig):
         default="separate",
         metadata={"help": "A fused projection: one low-rank pair each for q, k and v (separate), or one (joint)."},
     )
+    adapter: str = field(default="lora", metadata={"help": "Kind of adapter; see engine/layers/adapter.py."})
     lora_l2: float = field(default=0.0, metadata={"help": "Weight of the sum of ||B A||_F^2 in a member's loss."})
     also_trained: list[str] | None = field(
         default=None, metadata={"help": "Names of modules or parameters that are trained, too, one for all members."}
@@ -111,6 +112,16 @@ class LoraEnsembleConfig(LoraConfig):
             ("fused_qkv", ("separate", "joint")),
         )
         return problems + [p for name, options in choices if (p := _choice(name, getattr(self, name), options))]
+
+    @property
+    def adapter_start(self) -> Start:
+        """How the adapters start."""
+        return Start(self.init_a, self.init_gain, self.init_std)
+
+    @property
+    def head_start(self) -> Start:
+        """How the heads start."""
+        return Start(self.head_init, self.head_gain, self.head_std)
 
     def peft_config(self, **changes: Any) -> LoraConfig:
         """The plain LoraConfig of one member, with fields changed as asked."""

@@ -14,8 +14,10 @@ from lora_ensemble.engine import surgery
 from lora_ensemble.engine.dropkey import use_dropkey
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.folding import batch_size, fold, unfold
-from lora_ensemble.engine.initialisation import init_head, member_generator
-from lora_ensemble.engine.layers import MemberLayer, Pass, PassState, per_member
+from lora_ensemble.engine.initialisation import Start, member_generator
+from lora_ensemble.engine.layers.member import MemberLayer
+from lora_ensemble.engine.layers.passes import Pass, PassState
+from lora_ensemble.engine.layers.per_member import per_member
 from lora_ensemble.engine.networks import load_networks, save_networks
 from lora_ensemble.errors import NoMatchError
 
@@ -55,7 +57,7 @@ class DropoutEnsemble(Ensemble):
         for name, layer in self.network.named_modules():
             if isinstance(layer, MemberLayer):
                 for m in range(self.members):
-                    init_head(layer, m, member_generator(seed, m, name), "default", 1.0, 0.02)
+                    layer.draw(m, member_generator(seed, m, name), Start())
 
     def trained_members(self) -> range:
         return range(self.members if self.options["member_heads"] else 1)

@@ -198,6 +198,11 @@ class Ensemble(nn.Module):
             for name, value in state.items():
                 own[name].copy_(value)
 
+    @classmethod
+    @abstractmethod
+    def load(cls, model: nn.Module, folder: Path, manifest: dict[str, Any]) -> Self:
+        """What `save_pretrained` wrote, into the plain model; see from_pretrained."""
+
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
         """Recompute the activations of each block in the backward pass."""
         from lora_ensemble.engine.checkpointing import checkpoint_blocks
@@ -207,7 +212,7 @@ class Ensemble(nn.Module):
     @classmethod
     def from_pretrained(cls, folder: str | Path, model: nn.Module | None = None, **kwargs: Any) -> Self:
         """The ensemble saved in a folder or hub repository; `model`: the backbone, loaded from the manifest if None."""
-        from lora_ensemble.engine.saving import load_ensemble
+        from lora_ensemble.saved import load_ensemble
 
         ensemble = load_ensemble(folder, model, **kwargs)
         if not isinstance(ensemble, cls):

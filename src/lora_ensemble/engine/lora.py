@@ -14,14 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_ensemble.engine import shared, surgery
+from lora_ensemble.engine import kinds, layers, shared, surgery
+from lora_ensemble.engine.adapters import load_members, save_adapters
 from lora_ensemble.engine.checkpointing import checkpoint_blocks, forget_checkpointing
 from lora_ensemble.engine.config import LoraEnsembleConfig
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.folding import batch_size, fold, unfold
-from lora_ensemble.engine.initialisation import init_adapter, init_head, member_generator
-from lora_ensemble.engine.layers import MemberCopies, MemberLayer, MemberLinear, Pass, PassState, per_member
-from lora_ensemble.engine.targets import Target, find_targets
+from lora_ensemble.engine.initialisation import member_generator
+from lora_ensemble.engine.layers.adapter import AdapterLayer
+from lora_ensemble.engine.layers.member import MemberLayer
+from lora_ensemble.engine.layers.passes import Pass, PassState
+from lora_ensemble.engine.layers.per_member import per_member
+from lora_ensemble.engine.targets import find_targets
 from lora_ensemble.engine.trunk import SharedTrunk, forget_trunk
 from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import ConfigurationError
@@ -45,10 +49,12 @@ class LoraEnsemble(Ensemble):
         self.state = PassState(config.members)
         plain = unwrapped(model)
         self.heads = config.modules_to_save = _heads(plain, config)
-        targets = find_targets(plain, config)
+        self.targets = {target.path: target for target in find_targets(plain, config)}
+        kind = kinds.find(AdapterLayer, config.adapter, layers, "adapters", "kind of adapter")
         model.requires_grad_(False)
-        for target in targets:
-            self._adapt(plain, target)
+        for path, target in self.targets.items():
+            surgery.replace(plain, path, kind.adapt(surgery.get(plain, path), self.state, target, config))
+            surgery.ensure_called(plain, path)
         for head in self.heads:
             surgery.replace(plain, head, per_member(surgery.get(plain, head), self.state, config.members))
         self.also_trained = shared.find_shared(plain, config.also_trained or ())
@@ -59,23 +65,12 @@ class LoraEnsemble(Ensemble):
         self.trunk = SharedTrunk(model, self.state)
         self._draw()
 
-    def _adapt(self, model: nn.Module, target: Target) -> None:
-        base = surgery.get(model, target.path)
-        layer = MemberLinear(
-            base, self.state, self.members, target.r, target.scale, self.config.lora_dropout, target.splits
-        )
-        surgery.replace(model, target.path, layer)
-        surgery.ensure_called(model, target.path)
-
     def _draw(self) -> None:
         c = self.config
         for name, layer in self.member_layers():
+            start = c.adapter_start if name in self.targets else c.head_start
             for m in range(self.members):
-                generator = member_generator(c.seed, c.first_member + m, name)
-                if isinstance(layer, MemberLinear):
-                    init_adapter(layer, m, generator, c.init_a, c.init_gain, c.init_std)
-                else:
-                    init_head(layer, m, generator, c.head_init, c.head_gain, c.head_std)
+                layer.draw(m, member_generator(c.seed, c.first_member + m, name), start)
 
     # Running ------------------------------------------------------------------------------------------------------
 
@@ -91,21 +86,26 @@ class LoraEnsemble(Ensemble):
         """Layers that hold members, by their path in the plain backbone."""
         return [(name, m) for name, m in unwrapped(self.model).named_modules() if isinstance(m, MemberLayer)]
 
+    def adapters(self) -> list[tuple[str, AdapterLayer]]:
+        """The adapted layers, by their path in the plain backbone."""
+        return [(name, m) for name, m in unwrapped(self.model).named_modules() if isinstance(m, AdapterLayer)]
+
     def penalty_M(self, members: range) -> Tensor | None:
         """lora_l2 times the sum over the adapted layers of ||B_m A_m||_F^2, arXiv 2402.12264. As published, of the
         product itself, without the scale alpha / r."""
         if not self.config.lora_l2:
             return None
-        norms = [layer.squared_norms(members) for _, layer in self.member_layers() if isinstance(layer, MemberLinear)]
+        norms = [n for _, layer in self.member_layers() if (n := layer.squared_norms(members)) is not None]
+        if not norms:
+            raise ConfigurationError([f"lora_l2: adapter = {self.config.adapter!r} has nothing that it penalises"])
         return self.config.lora_l2 * torch.stack(norms).sum(0)
 
     def member_gradients(self) -> Iterable[tuple[range, list[Tensor]]]:
-        layers = [layer for _, layer in self.member_layers()]
-        stacked = [p.grad for layer in layers for p in layer.parameters(recurse=False) if p.grad is not None]
-        yield range(self.members), stacked
-        for layer in layers:
-            for m, copied in enumerate(layer.copies if isinstance(layer, MemberCopies) else ()):
-                yield range(m, m + 1), [p.grad[None] for p in copied.parameters() if p.grad is not None]
+        groups: dict[range, list[Tensor]] = {range(self.members): []}
+        for _, layer in self.member_layers():
+            for members, gradients in layer.gradients():
+                groups.setdefault(members, []).extend(gradients)
+        yield from groups.items()
         common = shared.parameters(unwrapped(self.model), self.also_trained)
         yield range(self.members, self.members + 1), [p.grad[None] for p in common if p.grad is not None]
 
@@ -133,15 +133,13 @@ class LoraEnsemble(Ensemble):
         evaluation mode; training mode unmerges."""
         self.eval()
         for _, layer in self.member_layers():
-            if isinstance(layer, MemberLinear):
-                layer.merge()
+            layer.merge()
         return self
 
     def unmerge(self) -> LoraEnsemble:
         """The inverse of `merge`."""
         for _, layer in self.member_layers():
-            if isinstance(layer, MemberLinear):
-                layer.unmerge()
+            layer.unmerge()
         return self
 
     def train(self, mode: bool = True) -> LoraEnsemble:
@@ -172,15 +170,11 @@ class LoraEnsemble(Ensemble):
     def save_pretrained(self, folder: str | Path) -> None:
         """A manifest (`ensemble.json`) and one standard PEFT adapter folder per member, which PEFT, vLLM and the hub
         can use without this library."""
-        from lora_ensemble.interop.peft import save_adapters
-
         save_adapters(self, Path(folder))
 
     @classmethod
     def load(cls, model: nn.Module, folder: Path, manifest: dict[str, Any]) -> LoraEnsemble:
         """From a saved folder; see Ensemble.from_pretrained."""
-        from lora_ensemble.interop.peft import load_members
-
         config = LoraEnsembleConfig.from_json_dict(manifest["config"])
         ensemble = cls(model, config)
         load_members(ensemble, [folder / name for name in manifest["member_folders"]])

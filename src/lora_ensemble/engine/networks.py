@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lora_ensemble.engine import surgery
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.folding import run_apart
-from lora_ensemble.engine.initialisation import init_linear, member_generator
+from lora_ensemble.engine.initialisation import Start, init_linear, member_generator
 from lora_ensemble.engine.saving import member_folder, read_tensors, saving, write_manifest, write_tensors
 from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import FileFormatError
@@ -88,7 +88,7 @@ def redraw_head(
     for name, module in root.named_modules():
         if isinstance(module, nn.Linear):
             path = f"{head}.{name}" if name else head
-            init_linear(module.weight, module.bias, member_generator(seed, member, path), init, gain, std)
+            init_linear(module.weight, module.bias, member_generator(seed, member, path), Start(init, gain, std))
 
 
 def perturb(model: nn.Module, scale: float, last_blocks: int | None, seed: int, member: int) -> None:
@@ -106,15 +106,15 @@ def perturb(model: nn.Module, scale: float, last_blocks: int | None, seed: int, 
 
 def save_networks(ensemble: Ensemble, folder: Path, networks: Iterable[nn.Module], config: dict[str, Any]) -> None:
     """Every network's whole state in a folder of its own, then the manifest."""
-    names = []
-    with saving(folder):
-        for m, network in enumerate(map(unwrapped, networks)):
-            names.append(member_folder(ensemble.first_member + m))
-            state = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
-            write_tensors(folder / names[-1] / WEIGHTS, _untied(state))
+    networks = list(networks)
+    names = [member_folder(ensemble.first_member + m) for m in range(len(networks))]
+    with saving(folder, names):
+        for name, network in zip(names, map(unwrapped, networks), strict=True):
+            state = {n: t.detach().cpu().contiguous() for n, t in network.state_dict().items()}
+            write_tensors(folder / name / WEIGHTS, _untied(state))
             own_config: Any = getattr(network, "config", None)
             if hasattr(own_config, "save_pretrained"):
-                own_config.save_pretrained(folder / names[-1])
+                own_config.save_pretrained(folder / name)
         write_manifest(ensemble, folder, names, config)
 
 

@@ -22,7 +22,7 @@ class PretrainedEnsemble(NetworkEnsemble):
     def save_pretrained(self, folder: str | Path) -> None:
         """A manifest, which says which backbone it is."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        with saving(Path(folder)):
+        with saving(Path(folder), []):
             write_manifest(self, Path(folder), [], {})
 
     @classmethod

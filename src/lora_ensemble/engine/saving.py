@@ -1,8 +1,9 @@
-"""Saved ensembles: a small manifest, one folder per member, and the way back."""
+"""The files of a saved ensemble: a small manifest, one folder per member, tensors. `lora_ensemble.saved` loads it."""
 
 from __future__ import annotations
 
-import importlib
+import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,28 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from lora_ensemble.disk.digests import check_files, check_seal, digests_in, inside
 from lora_ensemble.disk.files import atomic_write
 from lora_ensemble.disk.folders import readable_errors
 from lora_ensemble.disk.records import check_types, read_object, write_record
-from lora_ensemble.errors import FileFormatError, UnknownNameError, first_line
+from lora_ensemble.errors import FileFormatError, first_line
 
 if TYPE_CHECKING:
     from lora_ensemble.engine.ensemble import Ensemble
 
 MANIFEST = "ensemble.json"
 FORMAT, VERSION = "lora-ensemble", 1
-
-_LOADERS = {
-    "lora": "lora_ensemble.engine.lora:LoraEnsemble",
-    "networks": "lora_ensemble.engine.networks:NetworkEnsemble",
-    "dropout": "lora_ensemble.engine.dropout:DropoutEnsemble",
-    "snapshot": "lora_ensemble.engine.snapshot:SnapshotEnsemble",
-    "pretrained": "lora_ensemble.engine.pretrained:PretrainedEnsemble",
-}
-"""Kind of ensemble in the manifest -> the class that loads it."""
+_MEMBER = re.compile(r"member-\d{3,}")
 
 _FIELDS = {
     "kind": str,
@@ -51,12 +44,23 @@ def member_folder(member: int) -> str:
 
 
 @contextmanager
-def saving(folder: Path) -> Iterator[None]:
+def saving(folder: Path, member_folders: Sequence[str]) -> Iterator[None]:
     """Inside, an ensemble is written to `folder`, its manifest last: a folder without one is no ensemble, so that one
-    that was half overwritten cannot be read. Raises UserError where the disk is full or cannot be written to."""
+    that was half overwritten cannot be read. Member folders of an ensemble that was there before are removed. Raises
+    UserError where the disk is full or cannot be written to."""
     with readable_errors(folder):
+        for old in sorted(_listed(folder) - set(member_folders)):
+            shutil.rmtree(folder / old, ignore_errors=True)
         (folder / MANIFEST).unlink(missing_ok=True)
         yield
+
+
+def _listed(folder: Path) -> set[str]:
+    """The member folders that a manifest in the folder lists."""
+    try:
+        return {name for name in read_manifest(folder)["member_folders"] if _MEMBER.fullmatch(name)}
+    except FileFormatError:
+        return set()
 
 
 def write_manifest(ensemble: Ensemble, folder: Path, member_folders: Sequence[str], config: dict[str, Any]) -> None:
@@ -117,24 +121,6 @@ def check_saved(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def load_ensemble(folder: str | Path, model: nn.Module | None = None, **kwargs: Any) -> Ensemble:
-    """The ensemble in a local folder or a hub repository. `model`: the plain backbone; None loads the manifest's.
-
-    Raises FileFormatError for a folder that is no ensemble, or whose weights do not fit.
-    """
-    folder = local_folder(folder, **kwargs)
-    manifest = read_manifest(folder)
-    if manifest["kind"] not in _LOADERS:
-        raise UnknownNameError("kind of ensemble", manifest["kind"], _LOADERS)
-    check_files(folder, manifest.get("files"))
-    if model is None:
-        model = load_backbone(manifest["backbone"])
-    module, _, name = _LOADERS[manifest["kind"]].partition(":")
-    ensemble = getattr(importlib.import_module(module), name).load(model, folder, manifest)
-    ensemble.source, ensemble.method = manifest["backbone"], manifest["method"]
-    return ensemble.eval()
-
-
 def local_folder(folder: str | Path, **kwargs: Any) -> Path:
     """The folder itself, or the downloaded snapshot of a hub repository."""
     if Path(folder).is_dir():
@@ -149,33 +135,6 @@ def local_folder(folder: str | Path, **kwargs: Any) -> Path:
         return Path(snapshot_download(name, **kwargs))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise FileFormatError(f"{name} is no local folder, and the hub did not give it: {first_line(error)}") from error
-
-
-def load_backbone(source: dict[str, Any]) -> nn.Module:
-    """The plain model that a manifest names. Raises FileFormatError when it names none."""
-    library = source.get("library")
-    if library == "transformers" and source.get("name"):
-        import transformers
-
-        labels = {} if source.get("num_labels") is None else {"num_labels": source["num_labels"]}
-        try:
-            return getattr(transformers, source["class"]).from_pretrained(
-                source["name"], ignore_mismatched_sizes=True, **labels
-            )
-        except OSError as error:
-            raise FileFormatError(f"the backbone {source['name']} cannot be loaded: {first_line(error)}") from error
-    if library == "timm" and source.get("name"):
-        import timm
-
-        return timm.create_model(source["name"], pretrained=True, num_classes=source["num_labels"])
-    if "kind" in source:
-        from lora_ensemble.registry import config_class
-
-        fields = {k: v for k, v in source.items() if k not in ("kind", "num_classes")}
-        return config_class("backbones", source["kind"])(**fields).load(source["num_classes"]).model
-    raise FileFormatError(
-        "the manifest does not say where the backbone is from; give it: from_pretrained(folder, model)"
-    )
 
 
 def read_json(path: Path) -> dict[str, Any]:

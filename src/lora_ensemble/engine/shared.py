@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lora_ensemble.engine import surgery
-from lora_ensemble.engine.layers import MemberLayer
+from lora_ensemble.engine.layers.member import MemberLayer
 from lora_ensemble.errors import ConfigurationError
 
 

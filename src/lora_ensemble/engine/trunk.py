@@ -20,7 +20,8 @@ from typing import Any
 
 from torch import Tensor, compiler, nn
 
-from lora_ensemble.engine.layers import MemberLayer, Pass, PassState
+from lora_ensemble.engine.layers.member import MemberLayer
+from lora_ensemble.engine.layers.passes import Pass, PassState
 from lora_ensemble.engine.watching import Signature, Watch, map_tensors, needs_gradient, signature
 
 

@@ -1,4 +1,4 @@
-"""PEFT's format, both ways: one standard adapter folder per member, and anybody's adapters as members."""
+"""Anybody's PEFT adapters as members of an ensemble."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-import torch
 from peft import LoraConfig
 from peft.utils.other import get_pattern_key
 from torch import Tensor, nn
@@ -17,25 +16,12 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightRenaming
 
 from lora_ensemble.engine import surgery
+from lora_ensemble.engine.adapters import CONFIG, PREFIX, WEIGHTS, check_shapes, whole
 from lora_ensemble.engine.config import LoraEnsembleConfig
-from lora_ensemble.engine.layers import MemberLayer, MemberLinear
-from lora_ensemble.engine.saving import (
-    local_folder,
-    member_folder,
-    read_json,
-    read_tensors,
-    saving,
-    write_manifest,
-    write_tensors,
-)
+from lora_ensemble.engine.lora import LoraEnsemble
+from lora_ensemble.engine.saving import local_folder, read_json, read_tensors
 from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import ConfigurationError, FileFormatError
-
-if TYPE_CHECKING:
-    from lora_ensemble.engine.lora import LoraEnsemble
-
-PREFIX = "base_model.model."
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 _NEEDS_OTHER_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 """Values of init_lora_weights that change the weights of the base model."""
@@ -53,42 +39,8 @@ class Adapter:
     """alpha / r (or alpha / sqrt(r)) of each adapted module."""
 
 
-def save_adapters(ensemble: LoraEnsemble, folder: Path) -> None:
-    """One PEFT folder per member (adapter_config.json, adapter_model.safetensors), then the manifest."""
-    config, layers, common = _member_config(ensemble), ensemble.member_layers(), _shared_tensors(ensemble)
-    names = [member_folder(ensemble.first_member + m) for m in range(ensemble.members)]
-    with saving(folder):
-        for m, name in enumerate(names):
-            write_tensors(folder / name / WEIGHTS, member_tensors(layers, m) | common)
-            config.save_pretrained(str(folder / name))
-        write_manifest(ensemble, folder, names, ensemble.config.to_json_dict())
-
-
-def load_members(ensemble: LoraEnsemble, folders: Sequence[Path]) -> None:
-    """The weights of saved members, strict."""
-    if len(folders) != ensemble.members:
-        raise FileFormatError(f"the manifest lists {len(folders)} folders for {ensemble.members} members")
-    layers, common = ensemble.member_layers(), _shared_tensors(ensemble)
-    for m, folder in enumerate(folders):
-        tensors, expected = read_tensors(folder / WEIGHTS), member_tensors(layers, m) | common
-        missing, foreign = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-        if missing or foreign:
-            raise FileFormatError(
-                f"{folder} does not fit the model: {len(missing)} tensors missing{missing[:1] or ''}, "
-                f"{len(foreign)} unknown{foreign[:1] or ''}"
-            )
-        for path, layer in layers:
-            state = layer.member_state(m)
-            own = {name: tensors[f"{PREFIX}{path}.{name}"] for name in state}
-            _check_shapes(str(folder), path, own, state)
-            layer.load_member_state(m, own)
-        _load_shared(ensemble, folder, tensors, first=m == 0)
-
-
 def from_adapters(model: nn.Module, adapters: Sequence[str | Path], **changes: Any) -> LoraEnsemble:
     """See LoraEnsemble.from_peft. Scales that differ are folded into B, ranks that differ filled up with zeros."""
-    from lora_ensemble.engine.lora import LoraEnsemble
-
     if not adapters:
         raise ConfigurationError(["adapters: at least one folder is needed"])
     plain = unwrapped(model)
@@ -103,10 +55,10 @@ def from_adapters(model: nn.Module, adapters: Sequence[str | Path], **changes: A
     config = LoraEnsembleConfig(
         members=len(read),
         r=r,
-        lora_alpha=_whole(scale * r),
+        lora_alpha=whole(scale * r),
         target_modules=sorted(ranks),
         rank_pattern=smaller,
-        alpha_pattern={key: _whole(scale * rank) for key, rank in smaller.items()},
+        alpha_pattern={key: whole(scale * rank) for key, rank in smaller.items()},
         lora_dropout=first.config.lora_dropout,
         modules_to_save=heads,
         task_type=first.config.task_type,
@@ -118,54 +70,6 @@ def from_adapters(model: nn.Module, adapters: Sequence[str | Path], **changes: A
     for m, adapter in enumerate(read):
         _fill(ensemble, m, adapter)
     return ensemble
-
-
-def member_tensors(layers: Sequence[tuple[str, MemberLayer]], m: int) -> dict[str, Tensor]:
-    """One member's tensors under PEFT's names."""
-    return {
-        f"{PREFIX}{path}.{name}": tensor.cpu().contiguous()
-        for path, layer in layers
-        for name, tensor in layer.member_state(m).items()
-    }
-
-
-def _shared_tensors(ensemble: LoraEnsemble) -> dict[str, Tensor]:
-    """What members share and train, under PEFT's names: each member's folder has it."""
-    return {f"{PREFIX}{path}": tensor.cpu().contiguous() for path, tensor in ensemble.shared_tensors().items()}
-
-
-def _load_shared(ensemble: LoraEnsemble, folder: Path, tensors: dict[str, Tensor], first: bool) -> None:
-    """Take what members share from the first one's folder; make sure that the others have the same."""
-    for path, own in ensemble.shared_tensors().items():
-        given = tensors[f"{PREFIX}{path}"]
-        _check_shapes(str(folder), path, {"tensor": given}, {"tensor": own})
-        if not first and not torch.equal(given.to(own), own):
-            raise FileFormatError(f"{folder}: {path}, which members share, is not the first member's")
-        with torch.no_grad():
-            own.copy_(given)
-
-
-def _member_config(ensemble: LoraEnsemble) -> LoraConfig:
-    """PEFT's configuration of one member. A fused projection with S low-rank pairs is one pair of rank S*r to PEFT."""
-    c, layers = ensemble.config, ensemble.member_layers()
-    ranks, alphas = dict(c.rank_pattern or {}), dict(c.alpha_pattern or {})
-    for path, layer in layers:
-        if isinstance(layer, MemberLinear) and layer.splits > 1:
-            rank = layer.splits * layer.r
-            ranks = {f"^{re.escape(path)}": rank} | ranks
-            alphas = {f"^{re.escape(path)}": _whole(layer.scale * (math.sqrt(rank) if c.use_rslora else rank))} | alphas
-    conv1d = any(not isinstance(x.base_layer, nn.Linear) for _, x in layers if isinstance(x, MemberLinear))
-    config = c.peft_config(
-        fan_in_fan_out=conv1d,
-        rank_pattern=ranks,
-        alpha_pattern=alphas,
-        modules_to_save=[*ensemble.heads, *ensemble.shared_modules()] or None,
-        base_model_name_or_path=ensemble.source.get("name"),
-        inference_mode=True,
-    )
-    if isinstance(config.target_modules, set):  # PEFT would write it in the order of the hashes: each time another file
-        config.target_modules = sorted(config.target_modules)
-    return config
 
 
 def _read_adapter(folder: Path, model: nn.Module) -> Adapter:
@@ -240,26 +144,16 @@ def _fill(ensemble: LoraEnsemble, m: int, adapter: Adapter) -> None:
             continue
         if own.keys() != expected.keys():
             raise FileFormatError(f"{adapter.name}: {path} lacks {', '.join(sorted(expected.keys() - own.keys()))}")
-        if isinstance(layer, MemberLinear):
+        if path in adapter.scales:
             rank = own["lora_A.weight"].shape[0]  # a smaller one is filled up with zeros
             expected = {
                 "lora_A.weight": expected["lora_A.weight"][:rank],
                 "lora_B.weight": expected["lora_B.weight"][:, :rank],
             }
-        _check_shapes(adapter.name, path, own, expected)
-        if isinstance(layer, MemberLinear):
-            own["lora_B.weight"] = own["lora_B.weight"] * (adapter.scales[path] / layer.scale)
+        check_shapes(adapter.name, path, own, expected)
+        if path in adapter.scales:
+            factor = adapter.scales[path] / ensemble.targets[path].scale
+            own["lora_B.weight"] = own["lora_B.weight"] * factor
         layer.load_member_state(m, own)
     if left:
         raise FileFormatError(f"{adapter.name}: the model has no layer for {min(left)} ({len(left)} tensors in all)")
-
-
-def _check_shapes(name: str, path: str, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    for key, tensor in tensors.items():
-        if tensor.shape != expected[key].shape:
-            shape, needed = tuple(tensor.shape), tuple(expected[key].shape)
-            raise FileFormatError(f"{name}: {path}.{key} has shape {shape}, the model needs {needed}")
-
-
-def _whole(value: float) -> Any:
-    return int(value) if float(value).is_integer() else value

@@ -213,7 +213,8 @@ class Run:
         self, step: int | None, built: tuple[LoadedBackbone, Ensemble] | None = None
     ) -> tuple[LoadedBackbone, Ensemble]:
         """built: an ensemble of this run, to load another checkpoint into."""
-        from lora_ensemble.engine.saving import load_ensemble, read_tensors
+        from lora_ensemble.engine.saving import read_tensors
+        from lora_ensemble.saved import load_ensemble
         from lora_ensemble.training.checkpoints import WEIGHTS
 
         classes = len(self.classes)
