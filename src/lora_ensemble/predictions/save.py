@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from lora_ensemble.disk.digests import DIGEST, digest_of_tensors
 from lora_ensemble.disk.files import atomic_write
 from lora_ensemble.errors import DataError, FileFormatError
 
@@ -32,14 +33,15 @@ def write(p: Predictions, path: str | Path) -> None:
         raise DataError(f"meta cannot be saved as JSON: {error}") from error
     known = {"logits_MBC": p.logits_MBC, "labels_B": p.labels_B, "features_MBD": p.features_MBD}
     tensors = {name: tensor.contiguous() for name, tensor in known.items() if tensor is not None}
-    metadata = {"format": FORMAT, "version": VERSION, **described}
+    metadata = {"format": FORMAT, "version": VERSION, **described, DIGEST: _digest(tensors, described)}
     atomic_write(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], Any, Any]:
     """Tensors by name, ids and meta of what `write` wrote; whether they fit each other is not yet checked.
 
-    Raises DataError for a missing file, FileFormatError for one truncated, foreign or of another version.
+    Raises DataError for a missing file, FileFormatError for one truncated, foreign, of another version, or whose contents
+    are not what was written. Files of older versions have no digest, and are taken as they are.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -52,6 +54,8 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], Any, Any]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if "logits_MBC" not in tensors:
             raise KeyError("logits_MBC")
+        if DIGEST in metadata and _digest(tensors, metadata) != metadata[DIGEST]:
+            raise FileFormatError(f"{path} is damaged: its contents are not what was written (another digest)")
         return tensors, json.loads(metadata["ids"]), json.loads(metadata["meta"])
     except FileFormatError:
         raise
@@ -59,8 +63,14 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], Any, Any]:
         raise FileFormatError(f"{path} is truncated or not a safetensors file: {error}") from error
     except KeyError as error:
         raise FileFormatError(f"{path} is not a complete predictions file: {error} is missing") from error
-    except (TypeError, ValueError) as error:  # broken JSON
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (TypeError, ValueError, RecursionError) as error:  # broken JSON
         raise FileFormatError(f"{path} holds no usable predictions: {error}") from error
+
+
+def _digest(tensors: Mapping[str, Tensor], described: Mapping[str, str]) -> str:
+    return digest_of_tensors(tensors, described["ids"], described["meta"])
 
 
 def _check_format(path: str | Path, metadata: Mapping[str, str]) -> None:
