@@ -31,7 +31,7 @@ def same(one: Predictions, other: Predictions) -> bool:
 
 def test_every_flipped_bit_is_an_error_or_changes_nothing(saved: Path) -> None:
     whole, before = saved.read_bytes(), Predictions.load(saved)
-    refused = 0
+    refused = []
     for position in range(len(whole)):
         data = bytearray(whole)
         data[position] ^= 1 << position % 8
@@ -39,9 +39,9 @@ def test_every_flipped_bit_is_an_error_or_changes_nothing(saved: Path) -> None:
         try:
             assert same(Predictions.load(saved), before), position
         except FileFormatError as error:
-            refused += 1
-            assert str(saved) in str(error)
-    assert refused > 0.9 * len(whole)  # what remains is padding, and the names of metadata fields
+            refused.append(str(error))
+    assert all(str(saved) in line for line in refused)
+    assert len(refused) > 0.9 * len(whole)  # what remains is padding, and the names of metadata fields
 
 
 def test_zeros_in_the_place_of_logits(saved: Path) -> None:
@@ -60,17 +60,15 @@ def test_files_of_older_versions_have_no_digest(saved: Path) -> None:
     assert same(Predictions.load(saved), before)
 
 
-@pytest.mark.parametrize("meta", ["[" * 100_000, '{"classes": 5}', '{"classes": [1, 2, 3, 4]}', '{"classes": "wxyz"}'])
+@pytest.mark.parametrize("meta", ["[" * 100_000, '{"classes": 5}', "[]"])
 def test_meta_of_wrong_types(saved: Path, meta: str) -> None:
     save_file(
         {"logits_MBC": torch.zeros(1, 2, 4)},
         saved,
         {"format": "lora-ensemble-predictions", "version": "1", "ids": "null", "meta": meta},
     )
-    try:
+    with pytest.raises(FileFormatError, match="holds no usable predictions"):
         Predictions.load(saved)
-    except FileFormatError as error:
-        assert len(str(error)) < 1000
 
 
 def test_much_metadata(tmp_path: Path) -> None:

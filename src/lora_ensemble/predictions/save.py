@@ -40,8 +40,8 @@ def write(p: Predictions, path: str | Path) -> None:
 def read(path: str | Path) -> tuple[dict[str, Tensor], Any, Any]:
     """Tensors by name, ids and meta of what `write` wrote; whether they fit each other is not yet checked.
 
-    Raises DataError for a missing file, FileFormatError for one truncated, foreign, of another version, or whose contents
-    are not what was written. Files of older versions have no digest, and are taken as they are.
+    Raises DataError for a missing file, FileFormatError for one truncated, foreign, of another version, or whose
+    contents are not what was written. Files of older versions have no digest, and are taken as they are.
     """
     from safetensors import SafetensorError, safe_open
 
