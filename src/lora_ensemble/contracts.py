@@ -82,6 +82,16 @@ class Dataset(_Component, ABC):
         """Numbers of the folds of its cross-validation; where there are any, its field `fold` says which is "test"."""
         return ()
 
+    def fingerprint(self) -> dict[str, str]:
+        """What the data are, by content: the digest of each part (a file, a folder, a hub id, a split) by its name.
+        Empty where that cannot be known. Raises DataError for data that cannot be read."""
+        from lora_ensemble.disk.fingerprints import fingerprint, of_rows
+
+        if self.embedded:
+            loaded = {name: self.load(name) for name in self.splits}
+            return {name: of_rows(s.labels, s.ids, s.classes, s.examples) for name, s in loaded.items()}
+        return fingerprint(str(getattr(self, "data", "")))
+
     @abstractmethod
     def load(self, split: str) -> Split:
         """One split. Raises DataError for data that is missing or unreadable, UnknownNameError for a split."""
