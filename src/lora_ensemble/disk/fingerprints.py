@@ -4,10 +4,11 @@ A fingerprint has parts, each a file, a folder or a hub id by its name, so that 
 
 - A file: a digest of its contents.
 - A folder: its parts are what lies in it; a file or folder within whose name begins or ends with that of a split
-  (`data/train-00000.parquet`, `images/test/`) is a part of its own. Hidden files and folders, READMEs and licences are no data.
-  Links are followed. Names and sizes of all files count. Contents count entirely up to `WHOLE` bytes in the folder; beyond that
-  entirely for tables, up to `WHOLE` of them, and for the first, last and middle `PIECE` bytes of `SAMPLED` other files,
-  evenly spread over their sorted names. A change of the same size between those pieces is the one that goes unseen.
+  (`data/train-00000.parquet`, `images/test/`) is a part of its own. Hidden files and folders, READMEs and licences are
+  no data. Links are followed. Names and sizes of all files count. Contents count entirely up to `WHOLE` bytes in the
+  folder; beyond that entirely for tables, up to `WHOLE` of them, and for the first, last and middle `PIECE` bytes of
+  `SAMPLED` other files, evenly spread over their sorted names. A change of the same size between those pieces is the
+  one that goes unseen.
 - A hub id: the revision in the local cache, where there is one.
 """
 
@@ -101,7 +102,7 @@ def _part(path: str) -> str:
 
 
 def _files(folder: Path) -> Iterator[Entry]:
-    """Every file of a folder and those in it, but for hidden ones. Raises DataError for a folder that cannot be read."""
+    """Every file of a folder and those in it that counts. Raises DataError for a folder that cannot be read."""
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}")
