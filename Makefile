@@ -8,7 +8,7 @@ PYTEST ?= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 # What depends on how a processor computes.
 NUMERICAL ?= tests/engine tests/methods tests/metrics tests/analysis tests/training tests/backbones tests/interop tests/runs
 
-.PHONY: quickstart test test-processors lint types reference clean
+.PHONY: quickstart test test-processors coverage lint types reference clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/lora-ensemble quickstart
@@ -27,6 +27,9 @@ test-processor-default test-processor-avx2: export OMP_NUM_THREADS = 1
 test-processor-avx2-two: export OMP_NUM_THREADS = 2
 test-processor-%: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(if $(filter 2,$(OMP_NUM_THREADS)),0,2) --dist loadfile $(NUMERICAL)
+
+coverage: $(VENV)/.installed-dev
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
