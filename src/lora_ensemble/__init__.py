@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lora_ensemble.analysis import calibrate as calibrate
     from lora_ensemble.analysis import evaluate as evaluate
     from lora_ensemble.engine.config import LoraEnsembleConfig as LoraEnsembleConfig
     from lora_ensemble.engine.ensemble import Ensemble as Ensemble
@@ -33,6 +34,7 @@ _WHERE = {
     "Run": "runs.run",
     "Training": "experiment",
     "UserError": "errors",
+    "calibrate": "analysis",
     "evaluate": "analysis",
     "train": "runs.run",
 }

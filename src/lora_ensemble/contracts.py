@@ -13,8 +13,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from lora_ensemble import registry
+from lora_ensemble.fitted import CALIBRATED, Fitted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from lora_ensemble.engine.ensemble import Ensemble
+    from lora_ensemble.predictions import Predictions
     from lora_ensemble.training.options import Training
 
 Example = Mapping[str, Any]
@@ -165,3 +169,39 @@ class Method(_Component, ABC):
     def training_problems(self, training: Training) -> list[str]:
         """What of the training options does not fit this method, a line each, naming the field."""
         return []
+
+
+@dataclass(frozen=True)
+class Calibration(Fitted, ABC):
+    """A map of predictions that was fitted to validation labels; its fields are what was fitted.
+
+    What maps members is applied to each of them. What maps their pool gives `recalibration.pool.following`: members
+    that have the mapped pool as their mean.
+    """
+
+    FORMAT: ClassVar[str] = "lora-ensemble-calibration"
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, validation: Predictions) -> Self:
+        """Fit to validation labels. `source=Source.of(validation)` refuses what nothing can be fitted on."""
+
+    @abstractmethod
+    def logits(self, p: Predictions) -> Tensor:
+        """(M, B, C) logits of the calibrated members, finite."""
+
+    def __call__(self, p: Predictions) -> Predictions:
+        """Calibrated predictions, with the same members, rows and meta. Raises DataError for predictions of another
+        ensemble, and for such as went through a calibration that the validation predictions had not gone through."""
+        self.source.check(p)
+        meta = {**p.meta, CALIBRATED: [*p.meta.get(CALIBRATED, ()), self.name]}
+        return replace(p, logits_MBC=self.logits(p), meta=meta)
+
+    @property
+    def name(self) -> str:
+        return registry.name_of(self)
+
+    @classmethod
+    def of_name(cls, name: str) -> type[Self]:
+        found: type[Self] = registry.config_class("calibrations", name)
+        return found

@@ -16,7 +16,7 @@ from lora_ensemble.errors import UnknownNameError
 if TYPE_CHECKING:
     from lora_ensemble.experiment import Experiment
 
-KINDS = {"backbones": "Backbone", "methods": "Method", "datasets": "Dataset"}
+KINDS = {"backbones": "Backbone", "methods": "Method", "datasets": "Dataset", "calibrations": "Calibration"}
 """Kinds of configurable plug-ins, and the base of each in `contracts`."""
 
 _SINGULAR = {
@@ -24,6 +24,7 @@ _SINGULAR = {
     "methods": "method",
     "datasets": "data set",
     "metrics": "metric",
+    "calibrations": "calibration",
     "recipes": "recipe",
     "commands": "command",
 }

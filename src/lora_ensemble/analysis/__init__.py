@@ -1,9 +1,16 @@
 """What is made of predictions: scores with intervals, comparisons, calibration, selective prediction."""
 
-from lora_ensemble.analysis.calibration import Temperature, fit_temperature
+from lora_ensemble.analysis.calibration import (
+    Temperature,
+    calibrate,
+    compare_calibrations,
+    cross_fitted,
+    fit_temperature,
+)
 from lora_ensemble.analysis.comparison import Table, table
 from lora_ensemble.analysis.epochs import EpochsCurve, epochs_curve, epochs_json, epochs_table
 from lora_ensemble.analysis.evaluation import evaluate
+from lora_ensemble.analysis.learned_members import learned_members
 from lora_ensemble.analysis.members_curve import MembersCurve, members_curve
 from lora_ensemble.analysis.reliability import Reliability, reliability
 from lora_ensemble.analysis.risk_coverage import RiskCoverage, risk_coverage
@@ -21,11 +28,15 @@ __all__ = [
     "Study",
     "Table",
     "Temperature",
+    "calibrate",
+    "compare_calibrations",
+    "cross_fitted",
     "epochs_curve",
     "epochs_json",
     "epochs_table",
     "evaluate",
     "fit_temperature",
+    "learned_members",
     "members_curve",
     "reliability",
     "risk_coverage",

@@ -153,6 +153,10 @@ class Predictions:
     def _terms_M(self) -> list[Terms]:
         return [terms_of(logits_BC) for logits_BC in self.logits_MBC]
 
+    def calibrated(self, calibration: Callable[[Predictions], Predictions]) -> Predictions:
+        """What a calibration (of `calibrate`, or a run's `calibrated`) makes of these predictions."""
+        return calibration(self)
+
     # Selecting and joining ----------------------------------------------------------------------------------
 
     def members(self, index: Index) -> Predictions:

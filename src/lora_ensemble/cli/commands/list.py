@@ -1,4 +1,4 @@
-"""Print the names of backbones, methods, data sets, metrics and recipes, with a line on each."""
+"""Print the names of backbones, methods, data sets, metrics, calibrations and recipes, with a line on each."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lora_ensemble import registry
 from lora_ensemble.cli.arguments import parse
 from lora_ensemble.errors import UnknownNameError
 
-KINDS = ("recipes", "methods", "backbones", "datasets", "metrics")
+KINDS = ("recipes", "methods", "backbones", "datasets", "metrics", "calibrations")
 
 
 @dataclass(frozen=True)
 class Options:
     kind: Annotated[str | None, Positional, arg(metavar="[KIND]", help_behavior_hint="")] = None
-    """recipes, methods, backbones, datasets or metrics; all of them if not given."""
+    """recipes, methods, backbones, datasets, metrics or calibrations; all of them if not given."""
 
 
 def main(args: Sequence[str]) -> None:
