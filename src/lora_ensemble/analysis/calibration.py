@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from lora_ensemble import registry
-from lora_ensemble.contracts import Calibration
 from lora_ensemble.errors import DataError, UnknownNameError
 from lora_ensemble.fitted import CALIBRATED, Source
 from lora_ensemble.predictions import Predictions
 from lora_ensemble.recalibration.folds import FOLDS, fold_numbers
 from lora_ensemble.recalibration.pool import nll
 from lora_ensemble.recalibration.temperatures import best_temperature
+
+if TYPE_CHECKING:
+    from lora_ensemble.contracts import Calibration
 
 RAW = "raw"
 BEST = "best"
