@@ -78,7 +78,7 @@ def fitted(folder: Path) -> dict[str, Tensor]:
 
 
 def main(folder: Path) -> None:
-    import lora_ensemble.training.trainer  # noqa: F401  before the forks
+    import lora_ensemble.training.fitting  # noqa: F401  before the forks
 
     torch.set_num_threads(1)
     with socket.socket() as free:

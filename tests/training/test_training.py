@@ -16,78 +16,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lora_ensemble.contracts import Batch, Example, LoadedBackbone, Split
-from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.errors import ConfigurationError, DataError, DivergedError, UserError
 from lora_ensemble.training.checkpoints import checkpoints, rotate
 from lora_ensemble.training.class_weights import class_weights
 from lora_ensemble.training.fitting import fit
-from lora_ensemble.training.options import Training
 from lora_ensemble.training.progress import Progress
+from tiny_training import (
+    BACKBONE,
+    BASE,
+    CLASSES,
+    EVENTFUL,
+    ROWS,
+    WIDTH,
+    InterruptedByTestError,
+    Linears,
+    noisy,
+    stacked,
+    stop_at,
+    trained,
+    vectors,
+)
 from tolerance import close
-
-ROWS, WIDTH, CLASSES = 48, 6, 3
-
-
-class Linears(Ensemble):
-    """M linear classifiers, stacked; member m starts from (first_member + m)."""
-
-    method = "linears"
-
-    def __init__(self, members: int, first_member: int = 0, dropout: float = 0.0, width: int = WIDTH):
-        super().__init__(members, first_member)
-        draws = [torch.Generator().manual_seed(first_member + m) for m in range(members)]
-        self.weight = nn.Parameter(torch.stack([torch.randn(CLASSES, width, generator=g) for g in draws]))
-        self.bias = nn.Parameter(torch.zeros(members, CLASSES))
-        self.dropout = nn.Dropout(dropout)
-        self.cycles: list[int] = []
-
-    def member_logits(self, members: range, inputs: dict[str, Any], shared: bool) -> Tensor:
-        x = inputs["x"]
-        x_MBD = x.expand(len(members), *x.shape) if shared else x.view(len(members), -1, x.shape[-1])
-        part = slice(members.start, members.stop)
-        return torch.baddbmm(self.bias[part][:, None], self.dropout(x_MBD), self.weight[part].mT)
-
-    def member_gradients(self):
-        yield range(self.members), [p.grad for p in (self.weight, self.bias) if p.grad is not None]
-
-    def on_cycle_end(self, cycle: int) -> None:
-        self.cycles.append(cycle)
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        raise NotImplementedError
-
-
-def vectors(width: int = WIDTH, **changes: Any) -> Split:
-    """Learnable data: the class is the largest of the first coordinates."""
-    x = np.random.default_rng(0).normal(size=(ROWS, width)).astype(np.float32)
-    labels = x[:, :CLASSES].argmax(1).astype(np.int64)
-    split = Split([{"x": row} for row in x], labels, [f"row-{i}" for i in range(ROWS)], "abc", "vector")
-    return replace(split, **changes)
-
-
-def stacked(examples: list[Example]) -> Batch:
-    return {"x": torch.from_numpy(np.stack([e["x"] for e in examples]))}
-
-
-def unchanged(batch: Batch) -> Batch:
-    return batch
-
-
-BACKBONE = LoadedBackbone(nn.Identity(), stacked, unchanged, None)  # type: ignore[arg-type]
-BASE = Training(epochs=2, batch_size=8, learning_rate=0.05, gradient_clip=0.1, device="cpu")
-
-
-def trained(ensemble: Ensemble, training: Training, folder: Path, split: Split | None = None, **options: Any) -> dict:
-    """The trained parameters, copied."""
-    fit(ensemble, split or vectors(), BACKBONE, training, seed=7, folder=folder, **options)
-    return {name: value.clone() for name, value in ensemble.trainable_state().items()}
-
-
-def noisy(batch: Batch, generator: torch.Generator) -> Batch:
-    """Augmentation."""
-    return {"x": batch["x"] + 0.1 * torch.randn(batch["x"].shape, generator=generator)}
-
 
 # Solo equivalence -----------------------------------------------------------------------------------------------------
 
@@ -177,11 +126,6 @@ def test_cycles_are_told_to_the_ensemble(tmp_path: Path) -> None:
 
 # Resuming -------------------------------------------------------------------------------------------------------------
 
-EVENTFUL = replace(
-    BASE, optimizer="sgd", momentum=0.9, data_order="independent", gradient_accumulation=2, batch_size=5, save="steps",
-    save_steps=1,
-)  # fmt: skip
-
 
 def test_resuming_at_any_checkpoint_gives_the_same_bits(tmp_path: Path) -> None:
     """With dropout from the global random numbers, augmentation, and an epoch that ends with a short batch."""
@@ -204,18 +148,6 @@ def test_resuming_at_any_checkpoint_gives_the_same_bits(tmp_path: Path) -> None:
         assert lines == steps  # each step once, whatever was logged before
 
 
-class InterruptedByTestError(Exception):
-    """Something outside stops the training."""
-
-
-def stop_at(step: int):
-    def on_progress(progress: Progress) -> None:
-        if progress.step >= step:
-            raise InterruptedByTestError
-
-    return on_progress
-
-
 def test_only_checkpoints_that_are_needed_remain(tmp_path: Path) -> None:
     def steps(folder: str) -> list[int]:
         return [c.step for c in checkpoints(tmp_path / folder / "checkpoints")]
@@ -223,14 +155,14 @@ def test_only_checkpoints_that_are_needed_remain(tmp_path: Path) -> None:
     often = replace(BASE, checkpoint_seconds=0.0)
     with pytest.raises(InterruptedByTestError):
         trained(Linears(2), often, tmp_path / "a", on_progress=stop_at(5))
-    assert steps("a") == [4]  # the newest, to resume from
+    assert steps("a") == [3, 4]  # the newest, to resume from, and the one before should it be damaged
     resumed = trained(Linears(2), often, tmp_path / "a")
     rotate(tmp_path / "a" / "checkpoints", None, finished=True)
     assert not (tmp_path / "a" / "checkpoints").exists()
-    trained(Linears(2), replace(often, save="epoch"), tmp_path / "b")
-    assert steps("b") == [6, 12]
-    trained(Linears(2), replace(often, save="epoch", keep_checkpoints=1), tmp_path / "c")
-    assert steps("c") == [12]
+    for folder, keep, asked_for in (("b", None, [6, 12]), ("c", 1, [12])):
+        trained(Linears(2), replace(often, save="epoch", keep_checkpoints=keep), tmp_path / folder)
+        rotate(tmp_path / folder / "checkpoints", keep, finished=True)
+        assert steps(folder) == asked_for
     plain = trained(Linears(2), BASE, tmp_path / "d")
     assert all(torch.equal(resumed[name], plain[name]) for name in plain)
 

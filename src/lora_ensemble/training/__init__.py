@@ -1,1 +1,1 @@
-"""Training on transformers' Trainer, and prediction: what a run is made of."""
+"""Training: options, a plan, one visible loop, checkpoints, a log."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,16 @@ class TrainingBatches:
         shuffled = training.data_order != "fixed"
         lengths = _lengths(split, backbone, training)
         self.sampler = MemberBatches(len(split), training.batch_size, seed, order, rank, world, shuffled, lengths)
+        self.together = training.gradient_accumulation
         self.loader = batches(split, backbone.collate, self.sampler, training.workers, backbone.collate_labelled)
+
+    def rest_of_epoch(self, step: int) -> Iterator[list[dict[str, Any]]]:
+        """The batches of each further step of the epoch in which step number `step`, from 0, lies; not yet prepared."""
+        self.sampler.epoch, done = divmod(step, -(-len(self.sampler) // self.together))
+        self.sampler.first = done * self.together
+        left = iter(self.loader)
+        while group := list(itertools.islice(left, self.together)):
+            yield group
 
     def prepared(self, batch: dict[str, Any], device: torch.device, step: int, micro_batch: int) -> Batch:
         """A batch of the loader as inputs of the model with "labels", augmented. Raises the DataError that making the

@@ -1,16 +1,17 @@
-"""Training an ensemble on a split: what a run needs around the trainer, and what it cost."""
+"""Training an ensemble on a split: what a run needs around the loop, and what it cost."""
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from accelerate.utils import set_seed
 
 from lora_ensemble.contracts import LoadedBackbone, Split
 from lora_ensemble.devices import pick_device, precision_problem, rounding_problem
@@ -18,14 +19,19 @@ from lora_ensemble.disk.folders import remove_leftovers
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.randomness import derived_seed
-from lora_ensemble.training.checkpoints import CHECKPOINTS, checkpoints
+from lora_ensemble.training.acceleration import accelerated
+from lora_ensemble.training.checkpoints import CHECKPOINTS
 from lora_ensemble.training.class_weights import class_weights
 from lora_ensemble.training.data import TrainingBatches, check_split
 from lora_ensemble.training.log import TrainingLog
+from lora_ensemble.training.loop import TrainingLoop
 from lora_ensemble.training.memory import forget_peak, peak_bytes
 from lora_ensemble.training.optimisation import Plan
 from lora_ensemble.training.options import Training
 from lora_ensemble.training.progress import OnProgress
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def fit(
     folder: Path,
     on_progress: OnProgress | None = None,
 ) -> Cost:
-    """Train an ensemble in place; resumes from the newest complete checkpoint in `folder`/checkpoints.
+    """Train an ensemble in place; resumes from the newest whole checkpoint in `folder`/checkpoints.
 
     An ensemble without trainable parameters is done at once.
     Writes log.jsonl, checkpoints and, if asked for, tensorboard/ into the folder. Raises DataError for a split that
@@ -77,8 +83,8 @@ def fit(
         ensemble.gradient_checkpointing_enable()
     weights = class_weights(np.asarray(split.labels), len(split.classes), training.class_weights, training.ens_beta)
     ensemble.class_weights = None if weights is None else torch.from_numpy(weights)
-    with _quiet(), _cheap_collection():
-        return _run(ensemble, split, backbone, training, seed, folder, on_progress, device)
+    with _quiet(), accelerated(device, training.precision) as accelerator:
+        return _run(ensemble, split, backbone, training, seed, folder, on_progress, accelerator)
 
 
 def _run(
@@ -89,83 +95,44 @@ def _run(
     seed: int,
     folder: Path,
     on_progress: OnProgress | None,
-    device: torch.device,
+    accelerator: Accelerator,
 ) -> Cost:
-    from lora_ensemble.training.trainer import EnsembleTrainer
-
-    batches_per_epoch = -(-len(split) // training.batch_size)
-    plan = Plan.of(training, batches_per_epoch, ensemble.members)
-    where = folder / CHECKPOINTS
-    args = _arguments(training, plan, where, derived_seed(seed, "training", ensemble.first_member), device)
-    if args.should_save:
+    where, device, writes = folder / CHECKPOINTS, accelerator.device, accelerator.is_main_process
+    if writes:
         remove_leftovers(where)
-    data = TrainingBatches(split, backbone, ensemble, training, seed, args.process_index, args.world_size)
-    record = TrainingLog(folder, plan, data.members, on_progress, training.tensorboard, args.should_save)
-    trainer = EnsembleTrainer(ensemble, data, plan, record, args)
-    present = checkpoints(where)
+    set_seed(derived_seed(seed, "training", ensemble.first_member) % 2**32)
+    data = TrainingBatches(
+        split, backbone, ensemble, training, seed, accelerator.process_index, accelerator.num_processes
+    )
+    plan = Plan.of(training, len(data.sampler), ensemble.members)
+    record = TrainingLog(folder, plan, data.members, on_progress, training.tensorboard, writes)
     forget_peak(device)
     try:
-        trainer.train(resume_from_checkpoint=str(present[-1].folder) if present else None)
-        seconds = trainer.seconds
+        done = TrainingLoop(ensemble, data, plan, record, accelerator, where).run()
     finally:
         record.close()
         for wrapper in ("forward", "_original_forward"):  # mixed precision put them before the class's own
             vars(ensemble).pop(wrapper, None)
     return Cost(
-        steps=plan.total_steps,
-        seconds=seconds,
-        examples_per_second=plan.examples(len(split)) / seconds,
+        steps=done.step,
+        seconds=done.seconds,
+        examples_per_second=plan.examples(len(split), done.step) / done.seconds,
         peak_memory_bytes=peak_bytes(device),
         trainable_parameters=sum(p.numel() for p in ensemble.parameters() if p.requires_grad),
         device=device.type,
     )
 
 
-def _arguments(training: Training, plan: Plan, folder: Path, seed: int, device: torch.device):
-    from transformers import TrainingArguments
-
-    return TrainingArguments(
-        output_dir=str(folder),
-        max_steps=plan.total_steps,
-        per_device_train_batch_size=training.batch_size,
-        gradient_accumulation_steps=training.gradient_accumulation,
-        learning_rate=training.learning_rate,
-        bf16=training.precision == "bf16",
-        fp16=training.precision == "fp16",
-        use_cpu=device.type == "cpu",
-        seed=seed % 2**32,
-        # What follows is done by EnsembleTrainer and TrainingLog.
-        max_grad_norm=0.0,
-        save_strategy="no",
-        logging_strategy="no",
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-    )
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the chatter of transformers and accelerate; their errors still come through."""
-    loggers = [logging.getLogger(name) for name in ("transformers", "accelerate")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    """Without the chatter of accelerate; its errors still come through."""
+    logger = logging.getLogger("accelerate")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _cheap_collection() -> Iterator[None]:
-    """With what was imported so far set aside, the Trainer's own gc.collect() takes milliseconds, not half a second."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+        logger.setLevel(level)
 
 
 def wait_for_all() -> None:

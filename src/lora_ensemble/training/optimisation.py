@@ -50,9 +50,9 @@ class Plan:
         every = {"epoch": self.steps_per_epoch, "steps": self.training.save_steps}.get(self.training.save)
         return every is not None and step % every == 0
 
-    def examples(self, size: int) -> int:
-        """Examples that each member sees, of a split with `size` of them."""
-        epochs, steps = divmod(self.total_steps, self.steps_per_epoch)
+    def examples(self, size: int, steps: int) -> int:
+        """Examples that each member sees in so many steps, of a split with `size` of them."""
+        epochs, steps = divmod(steps, self.steps_per_epoch)
         rest = steps * self.training.gradient_accumulation * self.training.batch_size
         return epochs * size + min(rest, size)
 

@@ -13,7 +13,7 @@ _POOL = 50  # batches whose rows are sorted by length together
 
 
 class MemberBatches(Sampler[list[int]]):
-    """Row numbers of the batches of an epoch; the same for the same seed and `epoch`, which the trainer sets. Rising
+    """Row numbers of the batches of an epoch; the same for the same seed and `epoch`, which the training sets. Rising
     where they are not shuffled. lengths: of the rows, of which batches then get like ones (see `_grouped`).
 
     members: None, one order for all; otherwise member m shuffles by (seed, m, epoch), and a batch holds the rows of
@@ -35,6 +35,8 @@ class MemberBatches(Sampler[list[int]]):
         self.size, self.batch_size, self.seed, self.members = size, batch_size, seed, members
         self.rank, self.world, self.shuffled, self.lengths = rank, world, shuffled, lengths
         self.epoch = 0
+        self.first = 0
+        """Batches of the epoch that are left out, because they were done before."""
 
     def __len__(self) -> int:
         return -(-self.size // self.batch_size)
@@ -42,7 +44,7 @@ class MemberBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         who: list[int | str] = ["all"] if self.members is None else list(self.members)
         orders = [self._order(m) for m in who]
-        for start in range(0, self.size, self.batch_size):
+        for start in range(self.first * self.batch_size, self.size, self.batch_size):
             yield [row for order in orders for row in self._share(order[start : start + self.batch_size])]
 
     def _order(self, member: int | str) -> list[int]:
