@@ -167,7 +167,7 @@ class Run:
         dataset = dataset or self.experiment.dataset
         at = "" if step is None else f"-step-{step}"
         path = self.folder / PREDICTIONS / f"{dataset_label(dataset, self.experiment)}-{split}{at}.safetensors"
-        weights = self.folder / ENSEMBLE if step is None else self._checkpoint(step) if step else None
+        weights = self.folder / ENSEMBLE if step is None else self._checkpoint(step).folder if step else None
         return path, prediction_key(self.experiment, dataset, split, weights)
 
     def _predict(
@@ -213,15 +213,13 @@ class Run:
         self, step: int | None, built: tuple[LoadedBackbone, Ensemble] | None = None
     ) -> tuple[LoadedBackbone, Ensemble]:
         """built: an ensemble of this run, to load another checkpoint into."""
-        from lora_ensemble.engine.saving import read_tensors
         from lora_ensemble.saved import load_ensemble
-        from lora_ensemble.training.checkpoints import WEIGHTS
 
         classes = len(self.classes)
         if step is None:
             backbone = load_backbone(self._fitted, classes)
             return backbone, load_ensemble(self.folder / ENSEMBLE, backbone.model)
-        weights = read_tensors(self._checkpoint(step) / WEIGHTS) if step else None
+        weights = self._checkpoint(step).weights() if step else None
         backbone, ensemble = built or build(self._fitted, classes)
         if weights is not None:
             ensemble.load_trainable_state(weights)
@@ -233,8 +231,8 @@ class Run:
         kept = read_record(self.folder, FINISHED).get("backbone", self._record["experiment"]["backbone"])
         return Experiment.from_dict({**self._record["experiment"], "backbone": kept})
 
-    def _checkpoint(self, step: int) -> Path:
-        found = {c.step: c.folder for c in self.checkpoints()}
+    def _checkpoint(self, step: int) -> Checkpoint:
+        found = {c.step: c for c in self.checkpoints()}
         if step not in found:
             there = ", ".join(map(str, found)) or "none"
             raise RunFolderError(f"{self.folder} has no checkpoint of step {step}; there are: {there}")
