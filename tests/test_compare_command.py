@@ -99,3 +99,25 @@ def test_the_same_folder_refuses_other_settings(done, capsys):
     assert main(["compare", "digits-lora", *words[2:], "--method.r", "2", "--output", str(folder)]) == 2
     assert "holds a different run: method.r" in capsys.readouterr().err
     assert json.loads((folder / "results.json").read_text()) == before
+
+
+def test_formats_show_the_same_results(done, capsys):
+    folder, words = done
+    shown = {}
+    for form in ("json", "latex", "markdown"):
+        assert main(["compare", *words, "--output", str(folder), "--format", form]) == 0
+        shown[form] = capsys.readouterr().out
+    rows = json.loads(shown["json"])
+    runs = Results.load(folder / "results.json").methods["digits-lora"]
+    assert rows["digits-lora"]["nll"]["mean"] == pytest.approx(statistics.fmean(run.scores["nll"] for run in runs))
+    assert shown["latex"].startswith(r"\begin{tabular}")
+    value = f"{rows['digits-lora']['nll']['mean']:.3f}"
+    assert value in shown["latex"]
+    assert value in shown["markdown"]
+
+
+def test_files_of_others_stay(tmp_path, capsys):
+    (tmp_path / "report.html").write_text("mine")
+    assert main(["compare", "digits-lora", *TINY, "--output", str(tmp_path)]) == 2
+    assert "is already there, and is no report" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

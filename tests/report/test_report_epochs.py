@@ -13,8 +13,12 @@ from noisy_predictions import predictions
 from lora_ensemble.analysis import Study, epochs_curve, evaluate, roc
 from lora_ensemble.report import Results, summarise
 from lora_ensemble.report.curves import EDGES, FALSE_ALARMS, curves_of
-from lora_ensemble.report.figures import epoch_curves, joint_histogram, roc_curves, study_curve
-from lora_ensemble.report.sections import detection, epochs, members, study
+from lora_ensemble.report.page import rendered
+from lora_ensemble.report.sections import detection, epochs, joint, members, study
+from lora_ensemble.report.sections.detection import roc_curves
+from lora_ensemble.report.sections.epochs import epoch_curves
+from lora_ensemble.report.sections.joint import joint_histogram
+from lora_ensemble.report.sections.study import study_curve
 from lora_ensemble.report.style import DASHES, SERIES
 
 
@@ -39,7 +43,7 @@ def results() -> Results:
 def test_epochs_of_every_score(results, tmp_path):
     section = epochs.section(results)
     assert section.title == "Over epochs"
-    assert spoken(section.content) == [
+    assert spoken(rendered(section)) == [
         f"{name} by epoch"
         for name in (
             "accuracy", "NLL", "ECE, 15 bins", "entropy (total)", "expected entropy (aleatoric)",
@@ -56,7 +60,7 @@ def test_epochs_of_every_score(results, tmp_path):
 def test_without_ood_and_without_labels_there_are_fewer():
     p = predictions(1, labels=False)
     section = epochs.section(Results("Bare", (summarise(p, "a", intervals=False, epochs=epochs_curve({0: p, 1: p})),)))
-    assert len(spoken(section.content)) == 3
+    assert len(spoken(rendered(section))) == 3
     assert epochs.section(Results("None", (summarise(p, "a", intervals=False),))) is None
 
 
@@ -79,21 +83,23 @@ def test_epoch_lines_are_means_over_seeds_in_the_colour_of_their_method():
 
 def test_detection_shows_each_uncertainty_and_the_joint_distribution(results):
     section = detection.section(results)
-    said = spoken(section.content)
+    said = spoken(rendered(section))
     areas = [run.scores["auroc_entropy"] for run in results.methods["a"]]
     assert said[0].startswith("ROC curves by entropy against noise: a AUROC ")
     assert f"{np.mean(areas):.3f} ± {np.std(areas, ddof=1):.3f}" in said[0]
-    assert len(said) == 5
-    assert said[3:] == [f"Entropy and mutual information of {method}, noise" for method in "ab"]
+    assert len(said) == 3
+    together = joint.section(results)
+    assert together.title == "Entropy and mutual information together"
+    assert spoken(rendered(together)) == [f"Entropy and mutual information of {method}, noise" for method in "ab"]
 
 
 def test_detection_of_two_sets_and_one_member():
     p, ood = predictions(1), predictions(1, 30, 5)
     one = summarise(p, "single", ood={"near": p, "far": ood}, intervals=False)
     section = detection.section(Results("Two", (one,)))
-    assert re.findall("<h3>(.*?)</h3>", section.content) == ["near", "far"]
-    assert len(spoken(section.content)) == 4  # entropy and largest probability of each set
-    assert "mutual information" not in section.content
+    assert re.findall("<h3>(.*?)</h3>", rendered(section)) == ["near", "far"]
+    assert len(spoken(rendered(section))) == 4  # entropy and largest probability of each set
+    assert "mutual information" not in rendered(section)
     assert detection.section(Results("None", (summarise(p, "single", intervals=False),))) is None
 
 
@@ -133,7 +139,7 @@ def test_joint_cells_and_circles():
 
 
 def test_members_section_has_uncertainties_and_detection(results):
-    said = spoken(members.section(results).content)
+    said = spoken(rendered(members.section(results)))
     assert "mutual information (epistemic) by number of members" in said
     assert "AUROC, entropy, noise by number of members" in said
 
@@ -142,11 +148,11 @@ def test_study_of_a_number_and_of_a_word(results, tmp_path):
     numbers = replace(results, study=Study("method.r", {"a": 8, "b": 4}))
     section = study.section(numbers)
     assert section.title == "Effect of r"
-    assert spoken(section.content)[:2] == ["accuracy by method.r", "NLL by method.r"]
-    rows = re.findall(r'<tr><td class="text">(.*?)</td>', section.content)
+    assert spoken(rendered(section))[:2] == ["accuracy by method.r", "NLL by method.r"]
+    rows = re.findall(r'<tr><td class="text">(.*?)</td>', rendered(section))
     assert rows == ["4", "8"]
     words = replace(results, study=Study("method.init_a", {"a": "xavier", "b": "<kaiming>"}))
-    content = study.section(words).content
+    content = rendered(study.section(words))
     assert spoken(content) == []
     assert "&lt;kaiming&gt;" in content
     assert study.section(results) is None

@@ -11,14 +11,12 @@ from matplotlib.text import Text
 from noisy_predictions import predictions
 
 from lora_ensemble.analysis import reliability
-from lora_ensemble.report.figures import (
-    cost_bars,
-    disagreement_matrix,
-    members_curves,
-    reliability_diagram,
-    risk_coverage_curves,
-    uncertainty_histogram,
-)
+from lora_ensemble.report.sections.cost import cost_bars
+from lora_ensemble.report.sections.disagreement import disagreement_matrix
+from lora_ensemble.report.sections.members import members_curves
+from lora_ensemble.report.sections.reliability import reliability_diagram
+from lora_ensemble.report.sections.risk_coverage import risk_coverage_curves
+from lora_ensemble.report.sections.uncertainty import uncertainty_histogram
 from lora_ensemble.report.style import SERIES, colours, power, shortened
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from noisy_predictions import predictions, run
 
 from lora_ensemble.errors import UserError
-from lora_ensemble.report import Results, report, summarise, write_report
-from lora_ensemble.report.sections import examples, reliability, uncertainty
+from lora_ensemble.report import Results, report, sections, summarise, write_report
+from lora_ensemble.report.page import rendered
+from lora_ensemble.report.sections import examples, found, reliability, uncertainty
 from lora_ensemble.report.style import SERIES
 from lora_ensemble.report.svg import VARIABLES
 
@@ -49,8 +51,8 @@ class Page(HTMLParser):
 
 
 EVERYTHING = [
-    "Scores", "Calibration", "Uncertainty", "Out of distribution", "Selective prediction", "Cost", "Members",
-    "Examples",
+    "Scores", "Calibration", "Uncertainty", "Out of distribution", "Entropy and mutual information together",
+    "Selective prediction", "Cost", "Members", "Disagreement of members", "Examples",
 ]  # fmt: skip
 
 
@@ -119,8 +121,8 @@ def test_a_single_run_shows_intervals_and_examples():
 def test_examples_of_several_methods_are_folded():
     runs = [run(method, seed=seed, examples=2, intervals=False) for method in ("a & b", "c") for seed in (0, 1)]
     section = examples.section(Results("Two", tuple(runs)))
-    assert re.findall(r"<summary>(.*?)</summary>", section.content) == ["a &amp; b", "c"]
-    assert section.content.count("<table>") == 4
+    assert re.findall(r"<summary>(.*?)</summary>", rendered(section)) == ["a &amp; b", "c"]
+    assert rendered(section).count("<table>") == 4
     assert section.reading.endswith("its first run.")
 
 
@@ -132,7 +134,7 @@ def test_one_member_without_ood_cost_and_examples():
 
 def test_without_labels():
     page = Page(report(Results("Bare", (summarise(predictions(labels=False), "lora", examples=2),))))
-    assert page.headings == ["Scores", "Uncertainty", "Members", "Examples"]
+    assert page.headings == ["Scores", "Uncertainty", "Disagreement of members", "Examples"]
 
 
 def test_two_ood_sets():
@@ -140,7 +142,7 @@ def test_two_ood_sets():
     result = summarise(p, "lora", ood={"near": p, "far": predictions(seed=3)}, intervals=False)
     section = uncertainty.section(Results("Two sets", (result,)))
     for name in ("near", "far"):
-        assert f">{name}, AUROC {result.scores[f'auroc_entropy[{name}]']:.3f}<" in section.content
+        assert f">{name}, AUROC {result.scores[f'auroc_entropy[{name}]']:.3f}<" in rendered(section)
 
 
 def test_methods_with_and_without_labels():
@@ -152,7 +154,7 @@ def test_methods_with_and_without_labels():
             summarise(predictions(), "lora", intervals=False),
         ),
     )
-    content = reliability.section(results).content
+    content = rendered(reliability.section(results))
     assert "Reliability diagram of lora" in content
     assert "Reliability diagram of blind" not in content
     assert "var(--series-1)" in content
@@ -166,3 +168,39 @@ def test_write_report(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         write_report(tmp_path / "file" / "report.html", results)
+
+
+def test_names_with_escapes_act_on_no_terminal():
+    evil = "\x1b[31mred\x07\u202e"
+    p = predictions(members=2, samples=20)
+    text = report(Results(evil, (summarise(p, evil, ood={evil: p}, examples=2, intervals=False),), evil, {evil: evil}))
+    assert all(sign.isprintable() or sign in "\n\u00a0" for sign in text)
+    assert text.count(r"\x1b[31mred\x07\u202e") >= 8
+
+
+def test_a_section_is_one_file_found_by_its_name():
+    places = [module.ORDER for module in found()]
+    assert places == sorted(set(places))
+    files = {path.stem for path in Path(sections.__file__).parent.glob("*.py")} - {"__init__"}
+    assert {module.__name__.rpartition(".")[2] for module in found()} == files
+
+
+@pytest.mark.parametrize("text", ['{"members": 4}', "<!DOCTYPE html><html><p>mine</p></html>", "\x00\xff"])
+def test_a_report_replaces_nothing_but_a_report(tmp_path, text):
+    results = Results("Bare", (summarise(predictions(members=1, labels=False), "single"),))
+    path = tmp_path / "run.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match="already there, and is no report"):
+        write_report(path, results)
+    assert path.read_text(encoding="latin-1") == text
+    with pytest.raises(UserError, match="is a folder"):
+        write_report(tmp_path, results)
+    path.write_text("")
+    write_report(path, results)
+    write_report(path, results)  # a report may be replaced
+
+
+def test_a_report_of_an_earlier_version_may_be_replaced(tmp_path):
+    head = '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">\n<meta name="viewport" content="width=...">'
+    (tmp_path / "report.html").write_text(head)
+    write_report(tmp_path / "report.html", Results("Bare", (summarise(predictions(1, labels=False), "single"),)))

@@ -9,7 +9,7 @@ import pytest
 from noisy_predictions import predictions, run
 
 from lora_ensemble.analysis import evaluate
-from lora_ensemble.errors import DataError, FileFormatError, UnknownNameError
+from lora_ensemble.errors import DataError, FileFormatError, UnknownNameError, UserError
 from lora_ensemble.report import Results, report, summarise
 
 
@@ -97,3 +97,12 @@ def test_files_that_are_not_results(tmp_path, comparison, change, message):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match=r"no results file .*none\.json"):
         Results.load(tmp_path / "none.json")
+
+
+def test_results_replace_nothing_but_results(tmp_path, comparison):
+    (tmp_path / "run.json").write_text('{"members": 4}')
+    with pytest.raises(UserError, match="already there, and holds no results"):
+        comparison.save(tmp_path / "run.json")
+    assert (tmp_path / "run.json").read_text() == '{"members": 4}'
+    comparison.save(tmp_path / "results.json")
+    comparison.save(tmp_path / "results.json")

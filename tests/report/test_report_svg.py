@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from lora_ensemble.report.figures import cost_bars, reliability_diagram
+from lora_ensemble.report.sections.cost import cost_bars
+from lora_ensemble.report.sections.reliability import reliability_diagram
 from lora_ensemble.report.style import INK, MUTED, RULE, SERIES
 from lora_ensemble.report.svg import inline_svg
 
@@ -15,13 +16,14 @@ def diagram(title: str = "lora"):
 
 
 def parsed(svg: str) -> ElementTree.Element:
-    return ElementTree.fromstring(svg.replace("<svg ", '<svg xmlns:xlink="x" ', 1))
+    return ElementTree.fromstring(str(svg).replace("<svg ", '<svg xmlns:xlink="x" ', 1))
 
 
 def test_names_are_escaped_and_stay_text():
     svg = inline_svg(diagram("<script>&</script> 模型"), "a", 'of "<lora>"')
     assert "<script" not in svg
     root = parsed(svg)
+    assert r"\x1b[31m" in inline_svg(diagram("\x1b[31m"), "a", "\x1b[31m")
     assert "<script>&</script> 模型" in [t.text for t in root.iter("text")]
     assert root.get("aria-label") == 'of "<lora>"'
 

@@ -59,3 +59,11 @@ def test_two_ood_sets_are_columns_of_evaluate(runs: list[Path], capsys: pytest.C
     head = next(line for line in capsys.readouterr().out.splitlines() if "accuracy" in line)
     assert r"auroc\_entropy[letters]" in head
     assert r"auroc\_entropy[digits:train\_examples=64]" in head
+
+
+def test_a_report_never_replaces_the_record_of_a_run(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    record = runs[0] / "run.json"
+    before = record.read_bytes()
+    assert main(["report", str(runs[0]), "--output", str(record)]) == 2
+    assert capsys.readouterr().err.startswith(f"lora-ensemble: {record} is already there, and is no report")
+    assert record.read_bytes() == before

@@ -7,7 +7,8 @@ write_report("report.html", Results.load("results.json"))
 results.table().to_latex()
 """
 
-from lora_ensemble.report.document import report, write_report
+from lora_ensemble.report.document import write_report
+from lora_ensemble.report.page import report
 from lora_ensemble.report.results import COSTS, Results, RunResult
 from lora_ensemble.report.summary import summarise
 

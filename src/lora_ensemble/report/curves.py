@@ -131,7 +131,7 @@ def _roc(p: Predictions, ood: Predictions, name: str, pooling: Pooling) -> tuple
 def _joint(p: Predictions, ood: Mapping[str, Predictions]) -> Joint:
     def cells(part: Predictions) -> tuple[tuple[int, int, int], ...]:
         pairs = torch.stack([_bin(part.total_B), _bin(part.epistemic_B)], 1)
-        found, count = pairs.unique(dim=0, return_counts=True)
+        found, count = torch.unique(pairs, dim=0, return_counts=True)
         return tuple((i, j, n) for (i, j), n in zip(found.tolist(), count.tolist(), strict=True))
 
     return Joint(cells(p), {name: cells(part) for name, part in ood.items()})

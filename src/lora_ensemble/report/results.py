@@ -141,7 +141,9 @@ class Results:
         return table({method: [run.scores for run in runs] for method, runs in self.methods.items()}, columns)
 
     def save(self, path: str | Path) -> None:
-        """Write results.json, atomically, with a line per run."""
+        """Write results.json, atomically, with a line per run. Raises UserError where the file is there and holds
+        something else."""
+        check_place(path)
         head = {"format": FORMAT, "version": VERSION, "title": self.title, "summary": self.summary}
         shown = {"about": dict(self.about), "study": None if self.study is None else to_plain(self.study)}
         lines = [f" {json.dumps(k)}: {_dumps(v)}" for k, v in {**head, **shown}.items()]
@@ -170,6 +172,19 @@ class Results:
             raise FileFormatError(f"{path} is not a complete results file: {error} is missing") from error
         except (UserError, TypeError, AttributeError) as error:
             raise FileFormatError(f"{path} holds no usable results: {error}") from error
+
+
+def check_place(path: str | Path) -> None:
+    """Before anything is computed: raises UserError where results would replace something else."""
+    if not Path(path).is_file():
+        return
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(200).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"cannot read {path}, which is already there: {error.strerror or error}") from error
+    if head and f'"format": "{FORMAT}"' not in head:
+        raise UserError(f"{path} is already there, and holds no results: it stays as it is; give another file")
 
 
 def _dumps(value: Any) -> str:

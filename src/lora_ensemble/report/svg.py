@@ -8,6 +8,9 @@ import re
 import warnings
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
+from lora_ensemble.printable import printable
 from lora_ensemble.report.style import INK, MUTED, PAPER, RULE, SERIES
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", PAPER: "--paper"} |
 _DIGITS = re.compile(r"(\d+\.\d)\d+")
 
 
-def inline_svg(figure: Figure, key: str, description: str) -> str:
+def inline_svg(figure: Figure, key: str, description: str) -> Markup:
     """The figure as one `<svg>` element, the same text every time.
 
     key: a name that no other figure of the page has; ids within the SVG begin with it. description: read aloud to
@@ -40,9 +43,9 @@ def inline_svg(figure: Figure, key: str, description: str) -> str:
     assert view is not None
     body = _slim(text[text.index(">") + 1 : text.rindex("</svg>")])
     width = float(view[1].split()[2])
-    return (
+    return Markup(
         f'<svg viewBox="{view[1]}" style="--width: {width:.0f}px" role="img" '
-        f'aria-label="{html.escape(description)}">{_own_ids(_themed(body), key)}</svg>'
+        f'aria-label="{html.escape(printable(description))}">{printable(_own_ids(_themed(body), key))}</svg>'
     )
 
 
@@ -53,7 +56,8 @@ def _slim(body: str) -> str:
     body = re.sub(r' transform="rotate\(-0 [^"]*\)"', "", body)
     body = re.sub(r'[ \n]+"', '"', body)
     body = re.sub(r' (?:d|x|y|points|transform)="[^"<]*"', lambda m: _DIGITS.sub(r"\1", m[0]), body)
-    return re.sub(r">\s+<", "><", body).replace("<defs></defs>", "").strip()
+    body = re.sub(r">\s+<", "><", body).replace("<defs></defs>", "").strip()
+    return body.replace("\n", " ")
 
 
 def _themed(body: str) -> str:

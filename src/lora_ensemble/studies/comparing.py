@@ -91,11 +91,15 @@ def _run(
 
 
 def _claim(folder: Path, planned: Sequence[Task]) -> None:
+    from lora_ensemble.report.document import check_place as check_report
+    from lora_ensemble.report.results import check_place as check_results
     from lora_ensemble.runs.folder import claim, locked
 
     present = {p.name for p in folder.glob("[!.]*")}
     if others := sorted(present - {RUNS, RESULTS, REPORT}):
         raise RunFolderError(f"{folder} holds other files (there is {others[0]!r}); give another with --output")
+    check_report(folder / REPORT)
+    check_results(folder / RESULTS)
     for task in planned:
         if task.folder.is_dir():
             with locked(task.folder):

@@ -35,10 +35,12 @@ def main(args: Sequence[str]) -> None:
     ood = datasets_named(options.ood)
 
     from lora_ensemble.report import Results, write_report
+    from lora_ensemble.report.document import check_place
     from lora_ensemble.studies.epochs import followed
     from lora_ensemble.studies.groups import by_experiment, ensembles, result
     from lora_ensemble.studies.study import study_of_experiments
 
+    check_place(options.output)
     groups = by_experiment(options.runs)
     warn_of_repeats(groups, options.concat)
     results = []

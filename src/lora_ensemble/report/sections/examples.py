@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from lora_ensemble.report.examples import Example
-from lora_ensemble.report.html import Section, folded, table
+from lora_ensemble.report.parts import Folded, Heading, Part, Section, Table
 from lora_ensemble.report.results import Results, RunResult
+
+ORDER = 100
 
 READING = (
     "Samples to look at by hand. Uncertainties are in nats; total = aleatoric + epistemic, and the epistemic part is "
@@ -19,23 +20,22 @@ _TITLES = {"wrong": "Wrong with the highest confidence", "uncertain": "Most unce
 
 def section(results: Results) -> Section | None:
     """Of the first run of each method; of several methods, each one opens on a click."""
-    content = ""
+    parts: list[Part] = []
     for method, (run, *_) in results.methods.items():
-        tables = "".join(
-            f"<h3>{title}</h3>{_table(found, run)}" for name, title in _TITLES.items() if (found := getattr(run, name))
-        )
-        content += folded(method, tables) if tables and len(results.methods) > 1 else tables
+        found = {title: getattr(run, name) for name, title in _TITLES.items()}
+        tables = [part for title, own in found.items() if own for part in (Heading(title), _table(own, run))]
+        parts += [Folded(method, tables)] if tables and len(results.methods) > 1 else tables
     first = " Of each method, its first run." * results.repeated
-    return Section("Examples", READING + first, content) if content else None
+    return Section("Examples", READING + first, parts) if parts else None
 
 
-def _table(examples: Sequence[Example], run: RunResult) -> str:
+def _table(examples: Sequence[Example], run: RunResult) -> Table:
     header = ["sample", "label", "predicted", "confidence", "members that agree", "total", "epistemic"]
     rows = [
         [
-            escape(e.id),
-            "-" if e.label is None else escape(e.label),
-            escape(e.predicted),
+            e.id,
+            "-" if e.label is None else e.label,
+            e.predicted,
             f"{100 * e.confidence:.1f} %",
             f"{e.agreeing} of {run.members}",
             f"{e.total:.3f}",
@@ -43,4 +43,4 @@ def _table(examples: Sequence[Example], run: RunResult) -> str:
         ]
         for e in examples
     ]
-    return table(header, rows, texts=3)
+    return Table(header, rows, texts=3)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
 from lora_ensemble.report import seeds
 from lora_ensemble.report.curves import COVERAGE
-from lora_ensemble.report.figures import risk_coverage_curves
-from lora_ensemble.report.html import Section, panels
+from lora_ensemble.report.parts import Figures, Section
 from lora_ensemble.report.results import Results
-from lora_ensemble.report.style import colours
+from lora_ensemble.report.style import colours, house_style, one_axes, shortened
 from lora_ensemble.report.svg import inline_svg
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ORDER = 60
 READING = (
     "What if the least confident predictions are handed to somebody else? From right to left fewer predictions are "
     "kept, and the curve shows how many of those are wrong. A useful confidence makes the curve fall to the left; "
@@ -35,4 +44,40 @@ def section(results: Results) -> Section | None:
     )
     spoken = ", ".join(f"{method} AURC {value}" for method, value in aurc.items())
     svg = inline_svg(figure, "risk", f"Risk-coverage curves: {spoken}")
-    return Section("Selective prediction", READING + OVER_RUNS * results.repeated, panels([svg]))
+    return Section("Selective prediction", READING + OVER_RUNS * results.repeated, [Figures([svg])])
+
+
+# The figure ----------------------------------------------------------------------------------------------------------
+
+
+@house_style
+def risk_coverage_curves(
+    coverage_K: ArrayLike,
+    risk_SK: Mapping[str, ArrayLike],
+    *,
+    labels: Mapping[str, str] | None = None,
+    colour: Mapping[str, str] | None = None,
+) -> Figure:
+    """A line per method, its mean over seeds; a band from the lowest to the highest seed where there are several.
+
+    coverage_K: shares of the samples that are kept, 0 .. 1. risk_SK: by method, the error rates 0 .. 1 for each seed.
+    labels: text in the legend, by method.
+    """
+    coverage_K = 100 * np.asarray(coverage_K, float)
+    colour = colour or colours(list(risk_SK))
+    figure, axes = one_axes(4.6, 3.1, left=0.55, top=0.12)
+    for method, values in risk_SK.items():
+        risk = 100 * np.atleast_2d(np.asarray(values, float))
+        axes.plot(
+            coverage_K, risk.mean(0), color=colour[method], label=shortened((labels or {}).get(method, method), 60)
+        )
+        if len(risk) > 1:
+            axes.fill_between(coverage_K, risk.min(0), risk.max(0), color=colour[method], alpha=0.12, linewidth=0)
+    axes.set(xlim=(0, 100), xlabel="predictions kept, most confident first", ylabel="wrong among the kept")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g} %")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:g} %")
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    axes.legend(loc="upper left")
+    return figure

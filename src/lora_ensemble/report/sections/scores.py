@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from html import escape
 
-from lora_ensemble.analysis import Table
+from lora_ensemble.analysis import Table as Compared
 from lora_ensemble.analysis.naming import digits_of, label
-from lora_ensemble.report.html import Section, chip, folded, table
+from lora_ensemble.report.parts import Cell, Code, Folded, Part, Section, Table
 from lora_ensemble.report.results import Results, RunResult
 from lora_ensemble.report.style import colours
+
+ORDER = 10
 
 
 def section(results: Results) -> Section:
@@ -19,20 +20,20 @@ def section(results: Results) -> Section:
     header = [header[0], *(label(name, arrow=True) for name in compared.columns)]
     colour = colours(list(results.methods))
     rows = [
-        [chip(method, colour[method]), *(_cell(compared, runs, method, name) for name in compared.columns)]
+        [Cell(method, colour=colour[method]), *(_cell(compared, runs, method, name) for name in compared.columns)]
         for method, runs in results.methods.items()
     ]
     texts = {"markdown": compared.to_markdown(), "LaTeX": compared.to_latex()}
-    copies = "".join(folded(f"As {name}", f"<pre>{escape(text)}</pre>") for name, text in texts.items())
-    return Section("Scores", _reading(results, bool(bold)), table(header, rows, bold=bold) + copies)
+    copies: list[Part] = [Folded(f"As {name}", [Code(text)]) for name, text in texts.items()]
+    return Section("Scores", _reading(results, bool(bold)), [Table(header, rows, bold), *copies])
 
 
-def _cell(compared: Table, runs: list[RunResult], method: str, name: str) -> str:
+def _cell(compared: Compared, runs: list[RunResult], method: str, name: str) -> Cell:
     value, digits = compared.cell(method, name), digits_of(name)
     low, high = runs[0].scores.intervals.get(name, (math.nan, math.nan))
     if len(runs) > 1 or math.isnan(low):
-        return value
-    return f"{value}<small>{low:.{digits}f} to {high:.{digits}f}</small>"
+        return Cell(value)
+    return Cell(value, f"{low:.{digits}f} to {high:.{digits}f}")
 
 
 def _reading(results: Results, bold: bool) -> str:

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import numpy as np
+from markupsafe import Markup
+from numpy.typing import ArrayLike
 
 from lora_ensemble.report import seeds
 from lora_ensemble.report.curves import EDGES
-from lora_ensemble.report.figures import uncertainty_histogram
-from lora_ensemble.report.html import Section, folded, panels
+from lora_ensemble.report.parts import Figures, Folded, Part, Section
 from lora_ensemble.report.results import Results
-from lora_ensemble.report.style import colours
+from lora_ensemble.report.style import (
+    DASHES,
+    INK,
+    PANEL,
+    SERIES,
+    colours,
+    heading,
+    house_style,
+    one_axes,
+    power,
+    shortened,
+)
 from lora_ensemble.report.svg import inline_svg
 from lora_ensemble.report.words import UNCERTAINTIES
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ORDER = 40
 NAMES = UNCERTAINTIES
 """The first is shown, the others open on a click."""
 
@@ -34,13 +53,13 @@ _VISIBLE = 0.005
 def section(results: Results) -> Section | None:
     shown = {name: _histograms(results, name) for name in NAMES}
     first, *others = [(name, svgs) for name, svgs in shown.items() if svgs]
-    content = panels(first[1])
-    content += "".join(folded(f"The same with {NAMES[name]}", panels(svgs)) for name, svgs in others)
+    parts: list[Part] = [Figures(first[1])]
+    parts += [Folded(f"The same with {NAMES[name]}", [Figures(svgs)]) for name, svgs in others]
     with_ood = any(run.curves.entropy.outside for run in results.runs)
-    return Section("Uncertainty", READING if with_ood else READING_INSIDE, content)
+    return Section("Uncertainty", READING if with_ood else READING_INSIDE, parts)
 
 
-def _histograms(results: Results, name: str) -> list[str]:
+def _histograms(results: Results, name: str) -> list[Markup]:
     """One for each method, on the same axes."""
     pooled = {
         method: seeds.pooled_histogram([getattr(run.curves, name) for run in runs])
@@ -84,3 +103,45 @@ def _joined(counts: np.ndarray, first: int, last: int) -> np.ndarray:
 
 def _named(ood: str, aurocs: dict[str, str]) -> str:
     return ood if len(aurocs) == 1 else f"{ood}, AUROC {aurocs[ood]}"
+
+
+# The figure ----------------------------------------------------------------------------------------------------------
+
+
+@house_style
+def uncertainty_histogram(
+    edges: ArrayLike,
+    inside: ArrayLike,
+    outside: Mapping[str, ArrayLike],
+    *,
+    title: str = "",
+    remark: str = "",
+    label: str = "uncertainty",
+    top: float | None = None,
+    colour: str = SERIES[0],
+) -> Figure:
+    """edges: K + 1 of the bins, ascending and positive; shown on a logarithmic axis. inside: K counts of samples of
+    the split; outside: K counts for each OOD set, by its name. Heights are shares of a set's samples.
+
+    top: end of the vertical axis in percent, the same for figures that are compared.
+    """
+    edges = np.asarray(edges, float)
+    room = 0.16 * (1 + len(outside))
+    figure, axes = one_axes(PANEL, 2.1 + room, top=0.27 + room)
+    axes.stairs(_shares(inside), edges, fill=True, color=colour, alpha=0.8, label="in distribution")
+    for (name, counts), dashes in zip(outside.items(), DASHES * len(outside), strict=False):
+        axes.stairs(_shares(counts), edges, color=INK, linewidth=1.1, linestyle=dashes, label=shortened(name, 38))
+    axes.set(xscale="log", xlabel=label, ylabel="samples", xlim=(edges[0], edges[-1]), ylim=(0, top))
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter(lambda x, _: power(x))
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0f} %")
+    axes.locator_params(axis="y", nbins=4)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
+    heading(axes, title, remark, pad=6 + 72 * room)
+    return figure
+
+
+def _shares(counts: ArrayLike) -> np.ndarray:
+    counted = np.asarray(counts, float)
+    shares: np.ndarray = 100 * counted / max(counted.sum(), 1)
+    return shares

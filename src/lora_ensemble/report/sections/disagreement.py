@@ -1,16 +1,54 @@
-"""Member disagreement: on what share of the samples each pair of members predicts different classes."""
+"""On what share of the samples each pair of members predicts different classes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import ArrayLike
 
-from lora_ensemble.report.style import INK, PANEL, SERIES, heading, house_style, one_axes
+from lora_ensemble.report import seeds
+from lora_ensemble.report.parts import Figures, Section
+from lora_ensemble.report.results import Results
+from lora_ensemble.report.style import INK, PANEL, SERIES, colours, heading, house_style, one_axes
+from lora_ensemble.report.svg import inline_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+ORDER = 95
+
+READING = (
+    "Members that always agree add nothing: on what share of the samples do two of them predict different classes?"
+)
+
+_MOST_MEMBERS = 32
+"""Members up to which their matrix is drawn."""
+
+
+def section(results: Results) -> Section | None:
+    made = _pairs(results)
+    return Section("Disagreement of members", READING, [Figures(made)]) if made else None
+
+
+def _pairs(results: Results) -> list[Markup]:
+    matrices = {
+        method: np.mean([run.curves.disagreement_MM for run in runs], 0)
+        for method, runs in results.methods.items()
+        if 1 < len(runs[0].curves.disagreement_MM) <= _MOST_MEMBERS
+    }
+    colour = colours(list(results.methods))
+    scale = max((matrix.max() for matrix in matrices.values()), default=1.0)
+    svgs = []
+    for i, (method, matrix) in enumerate(matrices.items()):
+        figure = disagreement_matrix(matrix, title=method, scale=scale, colour=colour[method])
+        mean = seeds.score(results.methods[method], "disagreement")
+        svgs.append(inline_svg(figure, f"disagreement-{i}", f"Disagreement of the members of {method}, mean {mean}"))
+    return svgs
+
+
+# The figure ----------------------------------------------------------------------------------------------------------
 
 _MOST_NUMBERS = 8
 """Members up to which the cells hold their numbers."""
