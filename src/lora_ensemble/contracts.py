@@ -129,6 +129,9 @@ class LoadedBackbone:
     that are too long."""
     other_classes: tuple[str, ...] = ()
     """Names of what the model's logits have beyond the classes of the data set; never a label."""
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+    """In place of cross-entropy: the logits of M members, (M, B, ...), and labels as the ensemble got them, to the mean
+    losses of the members, (M,)."""
     by_token: Callable[[Tensor, Tensor], Tensor] | None = None
     """Where predictions are kept of every token that `collate_labelled` gives a label: logits (M, B, T, V) and labels
     (B, T) to logits (M, N, C) of those N tokens, row by row. Class 0 is the token itself; `other_classes` names the

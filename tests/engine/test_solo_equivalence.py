@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from peft import PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
+from transformers.loss.loss_utils import ForCausalLMLoss
 
 from lora_ensemble.engine.adapters import member_tensors
 from lora_ensemble.engine.config import LoraEnsembleConfig
 from lora_ensemble.engine.folding import chunk
 from lora_ensemble.engine.lora import LoraEnsemble
-from lora_ensemble.engine.losses import member_cross_entropy
 from lora_ensemble.engine.networks import NetworkEnsemble, redraw_head
 from tiny_models import TINY, around_peft
 from tolerance import close
@@ -45,7 +46,8 @@ def optimizer(parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
 
 
 def solo_step(model: nn.Module, optim: torch.optim.Optimizer, inputs: dict[str, Tensor], labels: Tensor) -> None:
-    loss = member_cross_entropy(model(**inputs).logits[None], labels)[0]
+    logits = model(**inputs).logits
+    loss = F.cross_entropy(logits, labels) if logits.ndim == 2 else ForCausalLMLoss(logits, labels, logits.shape[-1])
     loss.backward()
     nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], CLIP)
     optim.step()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lora_ensemble.engine.layers.member import MemberLayer
 from lora_ensemble.engine.saving import member_folder, read_tensors, saving, write_manifest, write_tensors
+from lora_ensemble.engine.tasks import peft_task
 from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import FileFormatError
 
@@ -99,10 +100,20 @@ def member_config(ensemble: LoraEnsemble) -> LoraConfig | None:
         alpha_pattern=alphas,
         modules_to_save=[*ensemble.heads, *ensemble.shared_modules()] or None,
         base_model_name_or_path=ensemble.source.get("name"),
+        task_type=peft_task(ensemble.plain_model(), c.task_type),
+        auto_mapping=_auto_mapping(ensemble),
         inference_mode=True,
     )
     config.target_modules = sorted(forms)  # PEFT made it a set, and would write it in the order of the hashes
     return config
+
+
+def _auto_mapping(ensemble: LoraEnsemble) -> dict[str, str] | None:
+    """What PEFT's AutoPeftModel loads the base model with, where no task type says it."""
+    if ensemble.source.get("library") != "transformers":
+        return None
+    kind = type(ensemble.plain_model())
+    return {"base_model_class": kind.__name__, "parent_library": kind.__module__}
 
 
 def _common_tensors(ensemble: LoraEnsemble) -> dict[str, Tensor]:
@@ -119,12 +130,13 @@ def _tensors_beside(ensemble: LoraEnsemble) -> dict[str, Tensor]:
     """Frozen modules whose names only end like one to save, as `pre_classifier` ends with `classifier`. PEFT takes them
     for modules to save as well, and does not load an adapter without them."""
     saved = [*ensemble.heads, *ensemble.shared_modules()]
-    endings = tuple({*saved, *_HEADS_OF_TASKS.get(str(ensemble.config.task_type), [])} if saved else ())
+    task = peft_task(ensemble.plain_model(), ensemble.config.task_type)
+    endings = tuple({*saved, *_HEADS_OF_TASKS.get(str(task), [])})
     members = [path for path, _ in ensemble.member_layers()]
     found: dict[str, Tensor] = {}
     for path, module in unwrapped(ensemble.model).named_modules():
         ours = any(f"{path}.".startswith(f"{s}.") or s.startswith(f"{path}.") for s in [*saved, *members])
-        if endings and path.endswith(endings) and not ours:
+        if path.endswith(endings) and not ours:
             found |= {f"{PREFIX}{path}.{n}": t.detach().cpu().contiguous() for n, t in module.state_dict().items()}
     return found
 

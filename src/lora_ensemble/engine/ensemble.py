@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers.utils import ModelOutput
 
 from lora_ensemble.engine.folding import batch_size, chunk
-from lora_ensemble.engine.losses import check_labels, member_cross_entropy
+from lora_ensemble.engine.losses import LOSSES, check_labels
+from lora_ensemble.engine.tasks import ROWS, aligned, find_task
 from lora_ensemble.errors import ConfigurationError, DataError, FileFormatError
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class EnsembleOutput(ModelOutput):
     loss: Tensor | None = None
     logits: Tensor | None = None
     member_losses: Tensor | None = None
+
+
+Objective = Callable[[Tensor, Tensor], Tensor]
 
 
 class Ensemble(nn.Module):
@@ -47,6 +51,13 @@ class Ensemble(nn.Module):
     """Name of the method, as in `lora-ensemble list methods`."""
 
     class_weights: Tensor | None
+    """Weights of the classes in the loss, (C,)."""
+
+    loss_name: str
+    """Which of `losses.LOSSES` is trained."""
+
+    objective: Objective | None
+    """A loss of one's own in place of it: logits (M, B, ...) and labels, as given, to losses (M,)."""
 
     def __init__(self, members: int, first_member: int = 0, members_per_pass: int | None = None):
         super().__init__()
@@ -58,6 +69,8 @@ class Ensemble(nn.Module):
         self.first_member = first_member
         self.members_per_pass = members_per_pass
         self.source: dict[str, Any] = {}
+        self.loss_name = "cross-entropy"
+        self.objective: Objective | None = None
         self.register_buffer("class_weights", None, persistent=False)
 
     # What a method says -------------------------------------------------------------------------------------------
@@ -70,6 +83,15 @@ class Ensemble(nn.Module):
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a manifest and one folder per member."""
+
+    @abstractmethod
+    def plain_model(self) -> nn.Module:
+        """A model of the kind that each member is; only its class and configuration are looked at."""
+
+    @property
+    def task(self) -> str | None:
+        """PEFT's name of what the labels are (see `tasks`); None where the model does not say."""
+        return find_task(self.plain_model())
 
     def member_gradients(self) -> Iterable[tuple[range, list[Tensor]]]:
         """Gradients grouped by member: (members, tensors whose first axis is those members). A method whose parameters
@@ -101,9 +123,9 @@ class Ensemble(nn.Module):
     ) -> EnsembleOutput:
         """Run the members on B rows that all of them share.
 
-        inputs: the backbone's own arguments, B rows each. labels: (B,) class indices, or, for causal language models,
-        (B, T) token ids with -100 where ignored; with them the output has `loss` and `member_losses`. members: only
-        this range (a pass). shared=False: inputs and labels have M*B rows, member-major: every member has a batch of
+        inputs: the backbone's own arguments, B rows each. labels: (B,) class indices, or (B, T) of tokens (for
+        causal language models token ids, which are shifted here) with -100 where ignored; with them the output has
+        `loss` and `member_losses`. members: only this range (a pass). shared=False: inputs and labels have M*B rows, member-major: every member has a batch of
         its own. Raises DataError for labels out of range, and for rows that do not divide by the members.
         """
         if members is None:
@@ -118,12 +140,21 @@ class Ensemble(nn.Module):
             raise DataError(f"there are {labels.shape[0]} labels for {rows} rows")
         if not shared:
             labels = labels.unflatten(0, (len(members), -1))
-        if labels.device.type == "cpu" and not torch.compiler.is_compiling():
-            check_labels(labels, logits.shape[-1])
-        losses = member_cross_entropy(logits, labels, self.class_weights)
+        losses = self._losses(logits, labels)
         penalty = self.penalty_M(members)
         total = losses.sum() if penalty is None else losses.sum() + penalty.sum()
         return EnsembleOutput(loss=total, logits=logits, member_losses=losses)
+
+    def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of each member, (len(members),)."""
+        if self.objective is not None:
+            return self.objective(logits, labels)
+        if labels.device.type == "cpu" and not torch.compiler.is_compiling():
+            check_labels(labels, logits.shape[-1])
+        if logits.ndim > 3 and self.class_weights is not None:
+            raise ConfigurationError(["class weights are for labels that are classes; here, they are tokens"])
+        task = ROWS if logits.ndim == 3 else self.task
+        return LOSSES[self.loss_name](*aligned(logits, labels, task), self.class_weights)
 
     def _logits(self, members: range, inputs: dict[str, Any], shared: bool) -> Tensor:
         """Logits (len(members), B, C), in as many passes as needed."""

@@ -26,6 +26,7 @@ from lora_ensemble.engine.layers.member import MemberLayer
 from lora_ensemble.engine.layers.passes import Pass, PassState
 from lora_ensemble.engine.layers.per_member import per_member
 from lora_ensemble.engine.targets import find_targets
+from lora_ensemble.engine.tasks import find_task
 from lora_ensemble.engine.trunk import SharedTrunk, forget_trunk
 from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import ConfigurationError
@@ -48,6 +49,7 @@ class LoraEnsemble(Ensemble):
         config = self.config = copy.copy(config)  # what it leaves open is filled in
         self.state = PassState(config.members)
         plain = unwrapped(model)
+        self._task = find_task(plain, config.task_type)
         self.heads = config.modules_to_save = _heads(plain, config)
         self.targets = {target.path: target for target in find_targets(plain, config)}
         kind = kinds.find(AdapterLayer, config.adapter, layers, "adapters", "kind of adapter")
@@ -81,6 +83,13 @@ class LoraEnsemble(Ensemble):
         with self.state.running(Pass(members, rows, shared)), self.trunk.watching():
             output = self.model(**inputs)
         return unfold(output, len(members), rows)
+
+    def plain_model(self) -> nn.Module:
+        return unwrapped(self.model)
+
+    @property
+    def task(self) -> str | None:
+        return self._task
 
     def member_layers(self) -> list[tuple[str, MemberLayer]]:
         """Layers that hold members, by their path in the plain backbone."""

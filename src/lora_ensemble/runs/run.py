@@ -253,7 +253,9 @@ def build(experiment: Experiment, num_classes: int) -> tuple[LoadedBackbone, Ens
 
     backbone = load_backbone(experiment, num_classes)
     with seeded(experiment.seed, "method"):
-        return backbone, experiment.method.build(backbone, experiment.seed)
+        ensemble = experiment.method.build(backbone, experiment.seed)
+    ensemble.objective = backbone.loss
+    return backbone, ensemble
 
 
 def check_modality(experiment: Experiment, split: Split) -> None:
