@@ -125,8 +125,9 @@ class Ensemble(nn.Module):
 
         inputs: the backbone's own arguments, B rows each. labels: (B,) class indices, or (B, T) of tokens (for
         causal language models token ids, which are shifted here) with -100 where ignored; with them the output has
-        `loss` and `member_losses`. members: only this range (a pass). shared=False: inputs and labels have M*B rows, member-major: every member has a batch of
-        its own. Raises DataError for labels out of range, and for rows that do not divide by the members.
+        `loss` and `member_losses`. members: only this range (a pass). shared=False: inputs and labels have
+        M*B rows, member-major: every member has a batch of its own. Raises DataError for labels out of range, and for
+        rows that do not divide by the members.
         """
         if members is None:
             members = self.trained_members() if self.training else range(self.members)
