@@ -58,13 +58,19 @@ def checked(stored: Sequence[Any], names: Sequence[str], about: str) -> Clips:
     names: of the clips, for messages. Clips that are silent or were stored at less than 16 kHz are used, and warned of
     once. Raises DataError that counts the clips that are missing, damaged, empty or too short, and lists the first.
     """
+    return looked_at(stored, names, about)[0]
+
+
+def looked_at(stored: Sequence[Any], names: Sequence[str], about: str, skip: bool = False) -> tuple[Clips, list[int]]:
+    """`checked`, and the numbers of the clips; skip: without those that cannot be used, which a warning counts."""
     require_decoders(about)
-    problems, silent, kept, room = [], [], [], IN_MEMORY
+    problems, silent, kept, good, room = [], [], [], [], IN_MEMORY
     low: Counter[int] = Counter()
-    for name, clip in zip(names, _looks(stored), strict=True):
+    for row, (name, clip) in enumerate(zip(names, _looks(stored), strict=True)):
         if isinstance(clip, str):
             problems.append(f"{name} {clip}")
             continue
+        good.append(row)
         if clip.audio.min() == clip.audio.max():
             silent.append(name)
         if clip.rate < RATE:
@@ -73,9 +79,12 @@ def checked(stored: Sequence[Any], names: Sequence[str], about: str) -> Clips:
         if room >= 0:
             kept.append(clip.audio)
     if problems:
-        raise DataError(f"{len(problems)} of {len(stored)} clips of {about} cannot be used: {some_of(problems)}")
+        said = f"{len(problems)} of {len(stored)} clips of {about} cannot be used: {some_of(problems)}"
+        if not skip or not good:
+            raise DataError(said)
+        warnings.warn(f"{said}; left out", stacklevel=2)
     _say(about, silent, low)
-    return Clips(kept if room >= 0 else stored)
+    return Clips(kept if room >= 0 else some(stored, good)), good
 
 
 def _looks(stored: Sequence[Any]) -> Iterator[Recording | str]:

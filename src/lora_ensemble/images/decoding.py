@@ -68,23 +68,39 @@ def checked(
     or mode is converted, which is warned of once. Raises DataError that counts the missing and unreadable images, and
     lists the first.
     """
+    return looked_at(stored, names, about, size, threads)[0]
+
+
+def looked_at(
+    stored: Sequence[Any],
+    names: Sequence[str],
+    about: str,
+    size: tuple[int, int] | None = None,
+    threads: int = 8,
+    skip: bool = False,
+) -> tuple[Images, list[int]]:
+    """`checked`, and the numbers of the images; skip: without those that cannot be used, which a warning counts."""
     require_pillow(about)
-    problems, kept, room = [], [], IN_MEMORY
+    problems, kept, good, room = [], [], [], IN_MEMORY
     modes: Counter[str] = Counter()
     sizes: Counter[tuple[int, int]] = Counter()
-    for name, image in zip(names, _looks(stored, size, threads), strict=True):
+    for row, (name, image) in enumerate(zip(names, _looks(stored, size, threads), strict=True)):
         if isinstance(image, str):
             problems.append(f"{name} {image}")
             continue
+        good.append(row)
         modes[image.mode] += 1
         sizes[image.size] += 1
         room -= image.pixels.nbytes
         if room >= 0:
             kept.append(image.pixels)
     if problems:
-        raise DataError(f"{len(problems)} of {len(stored)} images of {about} cannot be used: {some_of(problems)}")
+        said = f"{len(problems)} of {len(stored)} images of {about} cannot be used: {some_of(problems)}"
+        if not skip or not good:
+            raise DataError(said)
+        warnings.warn(f"{said}; left out", stacklevel=2)
     _say(about, modes, sizes, size)
-    return Images(kept if room >= 0 else stored, size)
+    return Images(kept if room >= 0 else some(stored, good), size), good
 
 
 def require_pillow(about: str) -> None:

@@ -14,16 +14,29 @@ if TYPE_CHECKING:
     import datasets
 
 
-def local_folder(data: str) -> Path | None:
-    """The folder that a field `data` names; None for a hub id. Raises DataError for what can be neither."""
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def local_path(data: str) -> Path | None:
+    """The file or folder that a field `data` names, if there is one. Raises DataError for one that may not be seen."""
     try:
         path = Path(data).expanduser()
-        if data and path.is_dir():
-            return path
-        exists = path.exists()
+        return path if data and path.exists() else None
     except (OSError, RuntimeError, ValueError) as error:  # not allowed, no such user, too long for a name
         raise DataError(f"data = {data!r} cannot be looked at: {error}") from error
-    if exists or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", data):
+
+
+def is_hub_id(data: str) -> bool:
+    """Whether a field `data` has the form owner/name."""
+    return _HUB_ID.fullmatch(data) is not None
+
+
+def local_folder(data: str) -> Path | None:
+    """The folder that a field `data` names; None for a hub id. Raises DataError for what can be neither."""
+    path = local_path(data)
+    if path is not None and path.is_dir():
+        return path
+    if path is not None or not is_hub_id(data):
         raise DataError(f"data = {data!r}: expected a folder that exists, or a hub id (owner/name)")
     return None
 
@@ -47,7 +60,7 @@ def hub_rows(data: str, split: str | None = None, config: str | None = None) -> 
     """
     folder = local_folder(data)
     try:
-        from datasets import Audio, Dataset, Image, concatenate_datasets
+        from datasets import Dataset, concatenate_datasets
     except ImportError as error:
         raise UserError(f"data = {data!r} needs datasets: pip install datasets") from error
     try:
@@ -57,6 +70,28 @@ def hub_rows(data: str, split: str | None = None, config: str | None = None) -> 
         raise DataError(f"data = {data!r}: {where} ({first_line(error)})") from error
     if not isinstance(rows, Dataset):
         rows = concatenate_datasets([rows[name] for name in sorted(rows)])
+    return _encoded_cells(rows)
+
+
+def hub_splits(data: str, config: str | None = None) -> dict[str, datasets.Dataset]:
+    """The rows of each split of a hub data set, by the hub's names. Raises DataError where there are none."""
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise UserError(f"data = {data!r} needs datasets: pip install datasets") from error
+    try:
+        found = load_dataset(data, config)
+    except Exception as error:  # datasets has a dozen of its own, and lets those of its parts through
+        raise DataError(
+            f"data = {data!r}: no such file or folder here, and not on the hub, or the hub is out of reach "
+            f"({first_line(error)})"
+        ) from error
+    return {str(name): _encoded_cells(rows) for name, rows in found.items()}
+
+
+def _encoded_cells(rows: datasets.Dataset) -> datasets.Dataset:
+    from datasets import Audio, Image
+
     for name, feature in rows.features.items():
         if isinstance(feature, Audio | Image):
             rows = rows.cast_column(name, type(feature)(decode=False))
