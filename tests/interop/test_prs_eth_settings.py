@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -325,3 +326,13 @@ def test_names_that_promise_another_value_are_pointed_out():
 def test_an_unknown_model_is_unknown():
     with pytest.raises(UnknownNameError):
         differences("CIFAR10_settings_LoRA1", "Lora_Former", 2)
+
+
+@pytest.mark.parametrize("data", ["CIFAR100", "HAM10000"])
+def test_the_snapshots_of_the_tables_are_the_explicit_settings_with_cycles(data: str) -> None:
+    for number, seed in enumerate((42, 0, 1206, 2205, 1234), 1):
+        e = experiment_from_settings(f"{data}_settings_Snapshot{number}", "Deep_Ensemble", 16)
+        explicit = experiment_from_settings(f"{data}_settings_explicit{number}", "Deep_Ensemble", 16)
+        assert (e.to_dict()["method"]["kind"], e.method.members, e.seed) == ("snapshot", 16, seed)
+        assert (e.training.schedule, e.training.cycles) == ("cyclic-cosine", 16)
+        assert replace(e.training, schedule="cosine", cycles=None) == explicit.training

@@ -6,13 +6,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lora_ensemble.cli.arguments import PROGRAM
 from lora_ensemble.cli.commands import train
 from lora_ensemble.cli.member_range import folder_suffix
 from lora_ensemble.errors import ConfigurationError, UserError
 from lora_ensemble.training.options import Training
+
+if TYPE_CHECKING:
+    from lora_ensemble.studies.folds.read import CrossValidation, Rule
 
 RESULTS, REPORT = "results.json", "report.html"
 
@@ -42,23 +45,29 @@ def main(args: Sequence[str]) -> None:
     _check_rule(experiment.training, options.epoch)
     folder = options.output or Path("runs") / f"{recipe}-folds-seed{experiment.seed}{folder_suffix(words)}"
 
-    from lora_ensemble.analysis.fold_scores import FoldScores
-    from lora_ensemble.report import write_report
-    from lora_ensemble.studies.folds.results import fold_results
     from lora_ensemble.studies.folds.train import cross_validate
 
     done = cross_validate(experiment, folder, folds=options.folds or None, jobs=options.jobs)
     if left := [run.folder.name for run in done.runs.values() if not run.finished]:
         print(f"{', '.join(left)} of {folder} is not finished; the scores come with the last one", file=sys.stderr)
         return
+    print_scores(done, options.epoch)
+
+
+def print_scores(done: CrossValidation, epoch: Rule) -> None:
+    """The scores of a finished cross-validation; results.json and report.html beside its runs."""
+    from lora_ensemble.analysis.fold_scores import FoldScores
+    from lora_ensemble.report import write_report
+    from lora_ensemble.studies.folds.results import fold_results
+
     print(f"trained in {done.cost['seconds']:.0f} s; scoring folds {', '.join(map(str, done.runs))}", file=sys.stderr)
-    results = fold_results(done, options.epoch)
-    results.save(folder / RESULTS)
-    write_report(folder / REPORT, results)
+    results = fold_results(done, epoch)
+    results.save(done.folder / RESULTS)
+    write_report(done.folder / REPORT, results)
     pooled, *folds = (run.scores for run in results.runs)
     scores = FoldScores(dict(zip(done.runs, folds, strict=True)), pooled, results.summary)
     print(scores.to_markdown().rstrip())
-    print(f"the same as {folder / RESULTS}; look at {folder / REPORT}", file=sys.stderr)
+    print(f"the same as {done.folder / RESULTS}; look at {done.folder / REPORT}", file=sys.stderr)
 
 
 def _check_rule(training: Training, epoch: str) -> None:

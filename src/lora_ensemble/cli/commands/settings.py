@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lora_ensemble.experiment import Experiment
     from lora_ensemble.interop.prs_eth.command_line import Request
     from lora_ensemble.predictions import Predictions
+    from lora_ensemble.studies.folds.read import Rule
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Options:
     """The pretrained weights: torchvision's name, or a local file. Default: IMAGENET1K_V1; with ESC-50, a DeiT."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
+    fold: int | None = None
+    """ESC-50: train this fold alone, 1 to 5. Default: all five, as the published command does."""
     show: bool = False
     """Print the experiment as JSON, and do nothing."""
 
@@ -62,8 +65,12 @@ def main(args: Sequence[str]) -> None:
     if options.show:
         print(made.to_json())
         return
+    folder = options.output or default_folder(asked)
+    if asked.audio and options.weights is None and options.fold is None:
+        _cross_validated(made, folder, options.as_published)
+        return
     if options.weights is None:
-        predictions = _trained(made, options.output or default_folder(asked))
+        predictions = _trained(made, folder if options.fold is None else folder / f"fold-{options.fold}")
     else:
         predictions = _loaded(made, asked, options)
     scores = published_scores(predictions) if options.as_published else evaluate(predictions)
@@ -77,6 +84,11 @@ def _configured(made: Experiment, options: Options) -> Experiment:
         backbone = dataclasses.replace(backbone, weights=options.backbone)  # type: ignore[call-arg]
     if options.data is not None:
         dataset = dataclasses.replace(dataset, data=options.data)  # type: ignore[call-arg]
+    if options.fold is not None:
+        if options.fold not in dataset.folds:
+            there = f"there are {', '.join(map(str, dataset.folds))}" if dataset.folds else "its data have no folds"
+            raise UserError(f"--fold {options.fold}: {there}")
+        dataset = dataclasses.replace(dataset, fold=options.fold)  # type: ignore[call-arg]
     return dataclasses.replace(made, training=training, backbone=backbone, dataset=dataset)
 
 
@@ -85,6 +97,18 @@ def default_folder(asked: Request) -> Path:
     name = asked.settings.short_name if Path(asked.settings.name).is_file() else asked.settings.name
     words = [name, asked.model_name, str(asked.members), *["as-published"] * asked.as_published]
     return Path("runs") / "-".join(words)
+
+
+def _cross_validated(made: Experiment, folder: Path, as_published: bool) -> None:
+    """All folds. The published rule scores the epoch that is best on the test folds, so each is kept."""
+    from lora_ensemble.cli.commands.cross_validate import print_scores
+    from lora_ensemble.studies.folds.train import cross_validate
+
+    if as_published:
+        made = dataclasses.replace(made, training=dataclasses.replace(made.training, save="epoch"))
+    print(f"folder of the folds: {folder}", file=sys.stderr)
+    rule: Rule = "best-mean-accuracy" if as_published else "last"
+    print_scores(cross_validate(made, folder), rule)
 
 
 def _trained(made: Experiment, folder: Path) -> Predictions:

@@ -124,8 +124,7 @@ def _noise(asked: Request) -> str | None:
         return None
     layers = asked.layers
     if asked.audio:
-        here = "without" if asked.as_published else f"noise on the last {layers if last is None else last}"
-        return f"published: an AST with noise on its blocks is refused, so it was trained without; here {here}"
+        return f"model.perturb_scale = {scale} is stale: an AST is trained without noise, as published"
     meant, done = layers if last is None else last, 0 if last is None else layers - last
     biases = "published: noise also on biases; here on weight matrices alone"
     if asked.as_published:
@@ -138,6 +137,8 @@ def _heads(asked: Request) -> str | None:
         return "published: the heads of the members are never trained, nor saved; here they are trained"
     if kind := asked.settings.get("model.head_init"):
         if asked.audio:
+            if asked.method == "deep":
+                return f"model.head_init = {kind!r} is stale: it has no effect on an explicit AST, as published"
             said = f"published: head_init = {kind!r} has no effect on an AST; here heads start as it says, biases at 0"
             return None if asked.as_published else said
         return "published: biases of heads are drawn as torch.nn.Linear's also with head_init; here they start at 0"
@@ -162,11 +163,8 @@ def _split(asked: Request) -> str | None:
 def _folds(asked: Request) -> str | None:
     if not asked.audio:
         return None
-    fold = int(asked.settings.get("training.cross_validation_fold", 1))
-    return (
-        "published: five folds, scored at the epoch with the best mean accuracy on the test folds; here fold "
-        f"{fold}, after the last step; lora_ensemble.studies.folds.train.cross_validate runs an experiment on all"
-    )
+    rule = "so here" if asked.as_published else "here after the last step"
+    return f"published: five folds, scored at the epoch with the best mean accuracy on the test folds; {rule}"
 
 
 def _rotation(asked: Request) -> str | None:

@@ -131,19 +131,20 @@ def _initialisation(settings: Settings, section: str, key: str, field: str, pref
 
 
 def _head_init(asked: Request) -> dict[str, Any]:
-    """How heads start; the published AST models leave them at torch's default."""
-    if asked.audio and asked.as_published:
+    """How heads start. The published AST models leave them at torch's default; what the settings of their explicit
+    ensemble say of it is left over from earlier code."""
+    if asked.audio and (asked.as_published or asked.method == "deep"):
         return {}
     return _initialisation(asked.settings, "model", "head_init", "head_init", "head")
 
 
 def _noise(asked: Request) -> dict[str, Any]:
-    """Noise on the last `max_perturb_layer` blocks; as published, on the last of all but so many, and on none of an
-    AST."""
+    """Noise on the last `max_perturb_layer` blocks; as published, on the last of all but so many. None on those of an
+    AST, as the published code's description has it: where its settings ask for some, they are older than it."""
     scale, last = asked.settings.get("model.perturb_scale", 0), asked.settings.get("model.max_perturb_layer")
     if asked.as_published and last != 0:
-        last = 0 if asked.audio or last is None else asked.layers - last
-    if scale == 0 or (last is not None and last <= 0):
+        last = 0 if last is None else asked.layers - last
+    if asked.audio or scale == 0 or (last is not None and last <= 0):
         return {}
     return {"noise_scale": float(scale), "noise_blocks": None if last is None else int(last)}
 

@@ -45,7 +45,7 @@ def read_settings(name_or_path: str | Path) -> Settings:
         settings = Settings(str(name_or_path), _from_file(Path(name_or_path)))
     else:
         name = _full_name(str(name_or_path).removesuffix(".json"))
-        settings = Settings(name, published()[name])
+        settings = Settings(name, known()[name])
     check(settings.name, settings.values)
     return settings
 
@@ -57,15 +57,28 @@ def published() -> dict[str, dict[str, Any]]:
         return {f"{row.pop('study')}/{row.pop('name')}": _typed(row) for row in csv.DictReader(file)}
 
 
+@cache
+def known() -> dict[str, dict[str, Any]]:
+    """The published settings, and those of the snapshot ensembles, which the published tables name and whose files are
+    not in the repository: the settings of the explicit ensemble with a cyclic learning rate."""
+    cyclic = {"training.mode": "snapshot", "training.lr_schedule": "cyclic_cosine"}
+    snapshots = {
+        f"{study}_settings_Snapshot{seed}": published()[f"{study}_settings_explicit{seed}"] | cyclic
+        for study in ("CIFAR100/final/CIFAR100", "HAM10000/final/HAM10000")
+        for seed in range(1, 6)
+    }
+    return published() | snapshots
+
+
 def _full_name(name: str) -> str:
-    if name in published():
+    if name in known():
         return name
-    found = [full for full in published() if full.endswith(f"/{name}")]
+    found = [full for full in known() if full.endswith(f"/{name}")]
     if len(found) == 1:
         return found[0]
     if found:
         raise UserError(f"{name!r} stands in two studies, with different values: give {' or '.join(found)}")
-    near = nearest(name, [n for full in published() for n in (full, full.split("/")[-1])], n=3)
+    near = nearest(name, [n for full in known() for n in (full, full.split("/")[-1])], n=3)
     hint = f" Nearest: {', '.join(near)}." if near else ""
     raise UserError(f"no published settings and no file {name!r}.{hint} docs/published-settings.md lists all.")
 
