@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lora_ensemble.analysis import calibrate as calibrate
     from lora_ensemble.analysis import evaluate as evaluate
+    from lora_ensemble.analysis.conformal import conformal as conformal
     from lora_ensemble.engine.config import LoraEnsembleConfig as LoraEnsembleConfig
     from lora_ensemble.engine.ensemble import Ensemble as Ensemble
     from lora_ensemble.engine.ensemble import EnsembleOutput as EnsembleOutput
@@ -35,6 +36,7 @@ _WHERE = {
     "Training": "experiment",
     "UserError": "errors",
     "calibrate": "analysis",
+    "conformal": "analysis.conformal",
     "evaluate": "analysis",
     "train": "runs.run",
 }

@@ -8,6 +8,7 @@ from lora_ensemble.analysis.calibration import (
     fit_temperature,
 )
 from lora_ensemble.analysis.comparison import Table, table
+from lora_ensemble.analysis.conformal import Conformal, Coverage, PredictionSets, conformal
 from lora_ensemble.analysis.epochs import EpochsCurve, epochs_curve, epochs_json, epochs_table
 from lora_ensemble.analysis.evaluation import evaluate
 from lora_ensemble.analysis.learned_members import learned_members
@@ -19,8 +20,11 @@ from lora_ensemble.analysis.scores import Scores
 from lora_ensemble.analysis.study import Study, study_of
 
 __all__ = [
+    "Conformal",
+    "Coverage",
     "EpochsCurve",
     "MembersCurve",
+    "PredictionSets",
     "Reliability",
     "RiskCoverage",
     "Roc",
@@ -30,6 +34,7 @@ __all__ = [
     "Temperature",
     "calibrate",
     "compare_calibrations",
+    "conformal",
     "cross_fitted",
     "epochs_curve",
     "epochs_json",
