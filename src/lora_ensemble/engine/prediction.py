@@ -64,8 +64,8 @@ def _taken_apart(batch: Any) -> tuple[Inputs, Any]:
         labels = [batch[name] for name in _LABELS if name in batch]
         return ((), {k: v for k, v in batch.items() if k not in _LABELS}), labels[0] if labels else None
     if isinstance(batch, tuple | list) and len(batch) in (1, 2):
-        first, labels = batch[0], batch[1] if len(batch) == 2 else None
-        return (_taken_apart(first)[0] if isinstance(first, Mapping) else ((first,), {})), labels
+        first, own = batch[0], batch[1] if len(batch) == 2 else None
+        return (_taken_apart(first)[0] if isinstance(first, Mapping) else ((first,), {})), own
     if isinstance(batch, Tensor):
         return ((batch,), {}), None
     raise DataError(f"a batch is a mapping, a pair of inputs and labels, or a tensor; got {type(batch).__name__}")
