@@ -126,4 +126,5 @@ def abstain(
 
 
 def _wrong(p: Predictions) -> Tensor:
+    assert p.labels_B is not None
     return torch.ne(p.pooled_probs().argmax(1), p.labels_B)
