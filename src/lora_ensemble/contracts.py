@@ -42,8 +42,8 @@ class Split:
     """One split of a data set, raw: examples are what a backbone's `collate` understands.
 
     `modality` says which: "image" {"image": uint8 (H, W) or (H, W, 3)}, "audio" {"audio": float32 (samples,), 16 kHz},
-    "text" {"text": str}, "choices" {"question": str, "choices": list[str]} and, to be shown before it with their
-    answers, "shots": a list of such questions with {"answer": int}.
+    "text" {"text": str} and, of pairs, {"text_pair": str}, "choices" {"question": str, "choices": list[str]} and, to be
+    shown before it with their answers, "shots": a list of such questions with {"answer": int}.
     """
 
     examples: Sequence[Example]

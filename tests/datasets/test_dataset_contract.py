@@ -20,6 +20,7 @@ NAMES = registry.names("datasets")
 LOCAL = {
     "esc50": {"inside_fold": 4},
     "esc10": {"data": "esc50"},
+    "clinc150-oos": {"data": "clinc150"},
     **{name: {"data": "llm_adapters_mcqa"} for name in ("arc-easy", "arc-challenge", "openbookqa")},
 }
 """Folder of the local copy, where it is not the name of the data set, and fields for what is there."""
@@ -113,7 +114,7 @@ def audio(example):
 
 
 def text(example):
-    assert set(example) == {"text"}
+    assert set(example) in ({"text"}, {"text", "text_pair"})
     assert example["text"].strip()
 
 
