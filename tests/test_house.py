@@ -25,7 +25,8 @@ FLOORS = (
     PLUGINS := {"methods", "backbones", "datasets", "metrics", "calibrations"},
     {"training", "inference", "batches", "devices", "saved"},
     {"experiment", "analysis"},
-    {"report", "runs", "published"},
+    {"answers", "report", "published"},
+    {"runs"},
     {"interop", "recipes", "studies"},
     {"cli", "__main__"},
 )

@@ -60,10 +60,14 @@ class Parts:
         waiting.rename(self.folder / f"part-{number:06d}-{digest_of_file(waiting)[-16:]}.parquet")
 
     def schema(self) -> pa.Schema:
-        """Of all parts together: a part without a single label has a column of nothing, or none."""
+        """Of all parts together: a part without a single label has a column of nothing, or none. Raises FileFormatError
+        for a part that is damaged."""
         import pyarrow as pa
         from pyarrow import parquet
 
+        for path in self.files:
+            if not path.stem.endswith(digest_of_file(path)[-16:]):
+                raise FileFormatError(f"{path} was changed or damaged; remove it and start again")
         schemas = [parquet.read_schema(path).remove_metadata() for path in self.files]
         return pa.unify_schemas(schemas, promote_options="permissive")
 
@@ -74,8 +78,6 @@ class Parts:
 
         schema = self.schema()
         for path in self.files:
-            if not path.stem.endswith(digest_of_file(path)[-16:]):
-                raise FileFormatError(f"{path} was changed or damaged; remove it and start again")
             table = parquet.read_table(path)
             for field in schema:
                 if field.name not in table.column_names:
