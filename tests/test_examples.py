@@ -26,5 +26,5 @@ def test_an_example_runs(
 
 
 def test_an_example_is_read_at_a_glance() -> None:
-    assert len(EXAMPLES) >= 4
+    assert len(EXAMPLES) >= 5
     assert {path.name: n for path in EXAMPLES if (n := len(path.read_text().splitlines())) > 40} == {}
