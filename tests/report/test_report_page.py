@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,11 +14,11 @@ from noisy_predictions import predictions, run
 from lora_ensemble.errors import UserError
 from lora_ensemble.report import Results, report, sections, summarise, write_report
 from lora_ensemble.report.page import rendered
-from lora_ensemble.report.sections import examples, found, reliability, uncertainty
+from lora_ensemble.report.sections import found, reliability, review, uncertainty
 from lora_ensemble.report.style import SERIES
 from lora_ensemble.report.svg import VARIABLES
 
-_VOID = {"meta", "br"}
+_VOID = {"meta", "br", "img", "input"}
 
 
 class Page(HTMLParser):
@@ -44,21 +46,21 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.words += data + "\n"
         if self.open and self.open[-1] == "h2":
             self.headings.append(data)
 
 
 EVERYTHING = [
-    "Scores", "Calibration", "Uncertainty", "Out of distribution", "Entropy and mutual information together",
-    "Selective prediction", "Cost", "Members", "Disagreement of members", "Examples",
+    "Scores", "Calibration", "Classes", "Uncertainty", "Out of distribution", "Entropy and mutual information together",
+    "Selective prediction", "Review queue", "Cost", "Members", "Disagreement of members",
 ]  # fmt: skip
 
 
 def test_comparison_shows_every_part_and_number(compared, comparison):
     page = Page(compared)
-    assert page.headings == EVERYTHING[:-1]
+    assert page.headings == [heading for heading in EVERYTHING if heading != "Review queue"]
     assert "What it shows." in page.words
     table = comparison.table()
     for name in ("accuracy", "nll", "ece_15", "auroc_entropy"):
@@ -73,7 +75,12 @@ def test_comparison_shows_every_part_and_number(compared, comparison):
 
 def test_page_loads_nothing(compared):
     page = Page(compared)
-    assert not re.search(r"https?://|@import|<script|<link|<img|<iframe", compared)
+    assert not re.search(r"https?://|@import|<script[^>]|<link|<img|<iframe", compared)
+    assert compared.count("<script>") == 1  # our own, which the policy names by its digest
+    script = re.search("<script>(.*?)</script>", compared, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "default-src 'none'" in compared
+    assert f"script-src 'sha256-{digest}'" in compared
     for _, name, value in page.attributes:
         if name in ("href", "xlink:href", "src"):
             assert value.startswith("#")
@@ -102,7 +109,7 @@ def test_names_are_escaped():
     p = predictions(members=2, samples=20)
     one = summarise(p, evil, ood={evil: p}, examples=2, intervals=False)
     text = report(Results(evil, (one,), evil, {evil: evil}))
-    assert "<script" not in text
+    assert text.count("<script") == 1
     assert Page(text).words.count(evil) >= 8
 
 
@@ -120,21 +127,21 @@ def test_a_single_run_shows_intervals_and_examples():
 
 def test_examples_of_several_methods_are_folded():
     runs = [run(method, seed=seed, examples=2, intervals=False) for method in ("a & b", "c") for seed in (0, 1)]
-    section = examples.section(Results("Two", tuple(runs)))
+    section = review.section(Results("Two", tuple(runs)))
     assert re.findall(r"<summary>(.*?)</summary>", rendered(section)) == ["a &amp; b", "c"]
-    assert rendered(section).count("<table>") == 4
+    assert rendered(section).count("<table>") == 6
     assert section.reading.endswith("its first run.")
 
 
 def test_one_member_without_ood_cost_and_examples():
     page = Page(report(Results("Bare", (summarise(predictions(members=1), "single"),))))
-    assert page.headings == ["Scores", "Calibration", "Uncertainty", "Selective prediction"]
+    assert page.headings == ["Scores", "Calibration", "Classes", "Uncertainty", "Selective prediction"]
     assert "AUROC" not in page.words
 
 
 def test_without_labels():
     page = Page(report(Results("Bare", (summarise(predictions(labels=False), "lora", examples=2),))))
-    assert page.headings == ["Scores", "Uncertainty", "Disagreement of members", "Examples"]
+    assert page.headings == ["Scores", "Uncertainty", "Review queue", "Disagreement of members"]
 
 
 def test_two_ood_sets():

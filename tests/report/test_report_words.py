@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lora_ensemble.report.results import COSTS
+from lora_ensemble.report.run_result import COSTS
 from lora_ensemble.report.words import quantity
 
 

@@ -9,7 +9,8 @@ results.table().to_latex()
 
 from lora_ensemble.report.document import write_report
 from lora_ensemble.report.page import report
-from lora_ensemble.report.results import COSTS, Results, RunResult
+from lora_ensemble.report.results import Results
+from lora_ensemble.report.run_result import COSTS, RunResult
 from lora_ensemble.report.summary import summarise
 
 __all__ = ["COSTS", "Results", "RunResult", "report", "summarise", "write_report"]

@@ -95,8 +95,8 @@ def curves_of(p: Predictions, ood: Mapping[str, Predictions], pooling: Pooling =
         return Histogram(inside, dict(zip(ood, outside, strict=True)))
 
     return Curves(
-        reliability=_bins(p, pooling) if labelled else None,
-        risk=_risk(p, pooling) if labelled else None,
+        reliability=bins_of(p, pooling) if labelled else None,
+        risk=risk_of(p, pooling) if labelled else None,
         members=_members(p, ood, pooling) if labelled else None,
         disagreement_MM=_disagreement(p.logits_MBC.argmax(-1)),
         entropy=histogram("entropy"),
@@ -107,12 +107,14 @@ def curves_of(p: Predictions, ood: Mapping[str, Predictions], pooling: Pooling =
     )
 
 
-def _bins(p: Predictions, pooling: Pooling) -> Bins:
+def bins_of(p: Predictions, pooling: Pooling) -> Bins:
+    """The bins of a reliability diagram."""
     bins = reliability(p, pooling=pooling)
     return Bins(_rounded(bins.confidence_K), _rounded(bins.accuracy_K), tuple(bins.count_K.tolist()))
 
 
-def _risk(p: Predictions, pooling: Pooling) -> tuple[float, ...]:
+def risk_of(p: Predictions, pooling: Pooling) -> tuple[float, ...]:
+    """Error rate of the most confident samples, at each share of `COVERAGE`."""
     curve = risk_coverage(p, pooling=pooling)
     return tuple(float(f"{curve.risk_at(share):.5g}") for share in COVERAGE)
 

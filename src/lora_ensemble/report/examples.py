@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from lora_ensemble.predictions import Pooling, Predictions
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A sample, small enough for a page."""
+
+    text: str | None = None
+    image: str | None = None
+    """A data URI: the picture, or the spectrogram of a sound."""
+    audio: str | None = None
+    """A data URI."""
+
+
+Previews = Callable[[Sequence[str]], Mapping[str, Preview]]
+"""Ids of samples -> what to show of them."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +43,30 @@ class Example:
     """Total uncertainty, nats."""
     epistemic: float
     """Epistemic uncertainty, nats."""
+    preview: Preview | None = None
+    """What the sample looks, sounds or reads like."""
 
 
 def most_uncertain(p: Predictions, number: int, pooling: Pooling = "mean-of-probabilities") -> tuple[Example, ...]:
     """The samples of highest total uncertainty, that one first."""
     return _examples(p, p.total_B.argsort(descending=True, stable=True)[:number], pooling)
+
+
+def most_disputed(p: Predictions, number: int, pooling: Pooling = "mean-of-probabilities") -> tuple[Example, ...]:
+    """The samples of highest epistemic uncertainty, that one first; none of a single member."""
+    if p.num_members == 1:
+        return ()
+    return _examples(p, p.epistemic_B.argsort(descending=True, stable=True)[:number], pooling)
+
+
+def with_previews(
+    lists: Mapping[str, tuple[Example, ...]], previews: Previews | None
+) -> dict[str, tuple[Example, ...]]:
+    """The same lists, their samples shown; each is looked up once."""
+    if previews is None:
+        return dict(lists)
+    shown = previews(list(dict.fromkeys(e.id for examples in lists.values() for e in examples)))
+    return {name: tuple(replace(e, preview=shown.get(e.id)) for e in examples) for name, examples in lists.items()}
 
 
 def most_confidently_wrong(

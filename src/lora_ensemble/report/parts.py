@@ -88,9 +88,61 @@ class Folded:
 
     title: str
     parts: Sequence[Part]
+    opened: bool = False
+    """Whether they are seen before that."""
 
 
-Part: TypeAlias = Text | Heading | Code | Figures | Legend | Table | Folded
+@dataclass(frozen=True)
+class Mark:
+    """A line across a figure that a slider moves."""
+
+    width: float
+    """Of the figure, in points."""
+    left: Sequence[float]
+    """Where it stands at each value of the slider, in percent of the figure's width."""
+    top: float
+    """Of the axes, in percent of the figure's height."""
+    height: float
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A table for each value of a slider, of which one is seen."""
+
+    label: str
+    """What the slider changes."""
+    values: Sequence[str]
+    """As they are written."""
+    tables: Sequence[Table]
+    """For each value, all with the same head."""
+    start: int = 0
+    """The value that is seen first, and on paper."""
+    figure: Markup | None = None
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """A sample, and what is said of it."""
+
+    title: str
+    lines: Sequence[tuple[str, str]]
+    """Names and values."""
+    text: str = ""
+    image: str = ""
+    """A data URI."""
+    audio: str = ""
+    """A data URI."""
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Samples beside each other."""
+
+    cards: Sequence[Card]
+
+
+Part: TypeAlias = Text | Heading | Code | Figures | Legend | Table | Folded | Slider | Cards
 
 
 @dataclass(frozen=True)

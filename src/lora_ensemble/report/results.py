@@ -15,87 +15,31 @@ results.json, in the order of its keys; null stands for a number that is not def
       cost             {name: number}, see `COSTS`; may be empty
       curves           the fields of `curves.Curves`, whose docstrings say what they hold
       epochs           the fields of `analysis.EpochsCurve`, or null
-      uncertain, wrong lists of examples, the fields of `examples.Example`; may be empty
+      uncertain, wrong, disputed
+                       lists of examples, the fields of `examples.Example`; may be empty
+      classes          the fields of `classes.Classes`, or null
+      calibrated       name, scores, intervals, per_member, about, reliability, risk: the same of the calibrated
+                       predictions; or null
+      promises         the fields of `promises.Promises`, or null
+      notes            [text]: what could not be told, and why
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_ensemble.analysis import EpochsCurve, Scores, Study, Table, table
+from lora_ensemble.analysis import Study, Table, table
 from lora_ensemble.disk.files import atomic_write_text
-from lora_ensemble.errors import DataError, FileFormatError, UnknownNameError, UserError
+from lora_ensemble.errors import DataError, FileFormatError, UserError
 from lora_ensemble.fields import from_plain, to_plain
-from lora_ensemble.report.curves import Curves
-from lora_ensemble.report.examples import Example
+from lora_ensemble.report.run_result import RunResult
 
 FORMAT = "lora-ensemble-results"
 VERSION = 1
-
-COSTS = {
-    "train_seconds": "training time",
-    "predict_seconds_per_example": "prediction time per example",
-    "parameters_trained": "trained parameters",
-    "parameters_total": "parameters in memory",
-    "peak_memory_bytes": "peak memory in training",
-}
-"""What a cost record may hold, and how a report names it."""
-
-
-@dataclass(frozen=True, eq=False)
-class RunResult:
-    """One trained ensemble on one split."""
-
-    method: str
-    """Runs of one method differ in their seed."""
-    scores: Scores
-    curves: Curves
-    seed: int | None = None
-    cost: Mapping[str, float] = field(default_factory=dict)
-    """What it cost; names of `COSTS`."""
-    uncertain: tuple[Example, ...] = ()
-    """The most uncertain predictions."""
-    wrong: tuple[Example, ...] = ()
-    """The wrong predictions of highest confidence."""
-    epochs: EpochsCurve | None = None
-    """Scores after each epoch of the training."""
-
-    def __post_init__(self) -> None:
-        for name in self.cost:
-            if name not in COSTS:
-                raise UnknownNameError("cost", name, COSTS)
-
-    @property
-    def members(self) -> int:
-        """Number of members M."""
-        return int(self.scores.about["members"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        examples = {name: [to_plain(e) for e in getattr(self, name)] for name in ("uncertain", "wrong")}
-        head = {"method": self.method, "seed": self.seed, **json.loads(self.scores.to_json())}
-        epochs = None if self.epochs is None else _finite(to_plain(self.epochs))
-        curves = _finite(to_plain(self.curves))
-        return {**head, "cost": dict(self.cost), "curves": curves, "epochs": epochs, **examples}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> RunResult:
-        """The inverse of `to_dict`."""
-        return cls(
-            method=data["method"],
-            scores=Scores.from_json(json.dumps(data)),
-            curves=from_plain(Curves, data["curves"], "curves"),
-            seed=data["seed"],
-            cost=data["cost"],
-            uncertain=tuple(from_plain(Example, e, "example") for e in data["uncertain"]),
-            wrong=tuple(from_plain(Example, e, "example") for e in data["wrong"]),
-            epochs=from_plain(EpochsCurve, data["epochs"], "epochs") if data.get("epochs") else None,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,12 +133,3 @@ def check_place(path: str | Path) -> None:
 
 def _dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    """With null in place of NaN, which JSON does not know."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,7 +10,7 @@ import numpy as np
 
 from lora_ensemble.analysis.rendering import number
 from lora_ensemble.report.curves import Bins, Histogram
-from lora_ensemble.report.results import RunResult
+from lora_ensemble.report.run_result import RunResult
 
 
 def score(runs: Sequence[RunResult], name: str, digits: int = 3) -> str:

@@ -11,11 +11,15 @@ from lora_ensemble.contracts import Dataset
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.runs.member_parts import in_order, whole
 from lora_ensemble.runs.run import Run
-from lora_ensemble.studies.folds.pooled import opened
+from lora_ensemble.studies.folds.pooled import PooledFolds, opened
+from lora_ensemble.studies.previews import previews_of
+
+VALIDATION = "validation"
 
 if TYPE_CHECKING:
     from lora_ensemble.predictions import Predictions
     from lora_ensemble.report import RunResult
+    from lora_ensemble.report.examples import Previews
 
 
 def by_experiment(folders: Sequence[Path]) -> dict[str, list[Run]]:
@@ -79,16 +83,44 @@ def joined(runs: Sequence[Run], split: str = "test", dataset: Dataset | None = N
 
 
 def result(
-    runs: Sequence[Run], label: str, split: str = "test", ood: Mapping[str, Dataset] | None = None, examples: int = 0
+    runs: Sequence[Run],
+    label: str,
+    split: str = "test",
+    ood: Mapping[str, Dataset] | None = None,
+    examples: int = 0,
+    shown: bool = False,
 ) -> RunResult:
-    """Scores, curves and cost of one ensemble, which may be spread over several runs. ood: data sets by their label."""
+    """Scores, curves and cost of one ensemble, which may be spread over several runs. ood: data sets by their label.
+    shown: with what the examples look, sound or read like. What is fitted on validation comes from its predictions."""
     from lora_ensemble.report import summarise
 
     p = joined(runs, split)
     outside = {name: joined(runs, "test", dataset) for name, dataset in (ood or {}).items()}
     seeds = {run.experiment.seed for run in runs}
     seed = seeds.pop() if len(seeds) == 1 else None
-    return summarise(p, label, ood=outside, seed=seed, cost=_cost(runs, split), examples=examples)
+    return summarise(
+        p,
+        label,
+        ood=outside,
+        seed=seed,
+        cost=_cost(runs, split),
+        examples=examples,
+        validation=_validation(runs, split),
+        previews=previews_of(runs[0].experiment.dataset, split)
+        if shown and not isinstance(runs[0], PooledFolds)
+        else None,
+    )
+
+
+def _previews(runs: Sequence[Run], split: str) -> Previews | None:
+    """None for folds, whose rows are those of several data sets."""
+    return None if isinstance(runs[0], PooledFolds) else previews_of(runs[0].experiment.dataset, split)
+
+
+def _validation(runs: Sequence[Run], split: str) -> Predictions | None:
+    """None where there is no such split, or it is the one that is scored: nothing is fitted on what is reported."""
+    there = all(not isinstance(run, PooledFolds) and VALIDATION in run.experiment.dataset.splits for run in runs)
+    return joined(runs, VALIDATION) if there and split != VALIDATION else None
 
 
 def _cost(runs: Sequence[Run], split: str) -> dict[str, float]:

@@ -44,9 +44,11 @@ def main(args: Sequence[str]) -> None:
     groups = by_experiment(options.runs)
     warn_of_repeats(groups, options.concat)
     results = []
+    shown: set[str] = set()
     for label, parts in ensembles(groups, options.concat):
         print(f"scoring {printable(', '.join(str(run.folder) for run in parts))}", file=sys.stderr)
-        made = result(parts, label, options.split, ood, examples=10)
+        made = result(parts, label, options.split, ood, examples=12, shown=label not in shown)
+        shown.add(label)
         epochs = followed(parts, options.split, ood) if options.epochs else None
         results.append(replace(made, epochs=epochs))
     about = {"data": f"{registry.name_of(parts[0].experiment.dataset)}, {options.split} split"}

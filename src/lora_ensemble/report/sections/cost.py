@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lora_ensemble.report.parts import Figures, Section
-from lora_ensemble.report.results import COSTS, Results
+from lora_ensemble.report.results import Results
+from lora_ensemble.report.run_result import COSTS
 from lora_ensemble.report.style import INK, MUTED, PANEL, colours, heading, house_style, one_axes, shortened
 from lora_ensemble.report.svg import inline_svg
 from lora_ensemble.report.words import quantity

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from lora_ensemble.report.curves import EDGES
 from lora_ensemble.report.parts import Figures, Section
-from lora_ensemble.report.results import Results, RunResult
+from lora_ensemble.report.results import Results
+from lora_ensemble.report.run_result import RunResult
 from lora_ensemble.report.style import (
     INK,
     MUTED,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import ArrayLike
 
+from lora_ensemble.analysis import Scores, table
+from lora_ensemble.analysis.naming import label
 from lora_ensemble.report import seeds
-from lora_ensemble.report.parts import Figures, Section
+from lora_ensemble.report.parts import Cell, Figures, Heading, Part, Section, Table, Text
 from lora_ensemble.report.results import Results
 from lora_ensemble.report.style import INK, MUTED, PANEL, SERIES, colours, heading, house_style, one_axes, power
 from lora_ensemble.report.svg import inline_svg
@@ -23,18 +26,62 @@ READING = (
     "(the pale piece is what is missing), one that passes it is too much caution. The strip below counts the "
     "predictions behind each bar. ECE is the gap of an average prediction, in 15 bins; lower is better."
 )
+CALIBRATED = (
+    " Calibrated predictions stand beside the raw ones: the calibration was fitted to the validation split, and knows "
+    "nothing of the samples that are shown here."
+)
+SCORES = ("accuracy", "nll", "brier", "ece_15", "aurc")
 
 
 def section(results: Results) -> Section | None:
-    colour = colours(list(results.methods))
+    made = [found for i, method in enumerate(results.methods) if (found := _diagrams(results, method, i))]
+    notes = dict.fromkeys(note for run in results.runs for note in run.notes)
+    if not made:
+        return None
+    compared = _compared(results)
+    reading = READING + CALIBRATED * bool(compared)
+    alone = [Figures([svg for svgs in made for svg in svgs])]
+    return Section("Calibration", reading, [*(map(Figures, made) if compared else alone), *compared, *map(Text, notes)])
+
+
+def _diagrams(results: Results, method: str, number: int) -> list[Markup]:
+    """Of the predictions as they are and, where there is a calibration, of the calibrated ones."""
+    runs = results.methods[method]
+    ours = [run.calibrated for run in runs if run.calibrated is not None]
+    kinds = {"": [(run.scores, run.curves.reliability) for run in runs if run.curves.reliability is not None]}
+    if ours:
+        kinds[ours[0].name] = [(calibrated.scores, calibrated.reliability) for calibrated in ours]
     made = []
-    for i, (method, runs) in enumerate(results.methods.items()):
-        bins = [run.curves.reliability for run in runs if run.curves.reliability is not None]
-        if bins:
-            ece = seeds.score(runs, "ece_15")
-            figure = reliability_diagram(*seeds.pooled_bins(bins), title=method, ece=ece, colour=colour[method])
-            made.append(inline_svg(figure, f"reliability-{i}", f"Reliability diagram of {method}, ECE {ece}"))
-    return Section("Calibration", READING, [Figures(made)]) if made else None
+    for kind, found in kinds.items():
+        if not found:
+            continue
+        ece = seeds.mean_and_std([scores.point["ece_15"] for scores, _ in found])
+        title = f"calibrated: {kind}" if kind else method
+        bins = seeds.pooled_bins([bins for _, bins in found if bins is not None])
+        figure = reliability_diagram(*bins, title=title, ece=ece, colour=colours(list(results.methods))[method])
+        key = f"reliability-{number}{'-calibrated' * bool(kind)}"
+        made.append(inline_svg(figure, key, f"Reliability diagram of {method}{kind and ', ' + title}, ECE {ece}"))
+    return made
+
+
+def _compared(results: Results) -> list[Part]:
+    """The scores of raw and calibrated predictions, in one table."""
+    colour = colours(list(results.methods))
+    rows: dict[str, tuple[Cell, list[Scores]]] = {}
+    for method, runs in results.methods.items():
+        rows[method] = Cell(method, colour=colour[method]), [run.scores for run in runs]
+        ours = [run.calibrated for run in runs if run.calibrated is not None]
+        if ours:
+            name = f"{method}, {ours[0].name}"
+            rows[name] = Cell(f"calibrated: {ours[0].name}"), [calibrated.scores for calibrated in ours]
+    if len(rows) == len(results.methods):
+        return []
+    made = table({name: scores for name, (_, scores) in rows.items()}, SCORES)
+    _, _, bold = made.cells()
+    cells: list[list[str | Cell]] = [
+        [cell, *(made.cell(name, score) for score in SCORES)] for name, (cell, _) in rows.items()
+    ]
+    return [Heading("Raw and calibrated"), Table(["", *(label(score, arrow=True) for score in SCORES)], cells, bold)]
 
 
 # The figure ----------------------------------------------------------------------------------------------------------

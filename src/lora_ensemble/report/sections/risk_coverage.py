@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from lora_ensemble.report import seeds
 from lora_ensemble.report.curves import COVERAGE
-from lora_ensemble.report.parts import Figures, Section
+from lora_ensemble.report.parts import Cell, Mark, Section, Slider, Table
 from lora_ensemble.report.results import Results
 from lora_ensemble.report.style import colours, house_style, one_axes, shortened
 from lora_ensemble.report.svg import inline_svg
@@ -24,6 +24,8 @@ READING = (
     "kept, and the curve shows how many of those are wrong. A useful confidence makes the curve fall to the left; "
     "lower is better. AURC is the area under the curve."
 )
+STEPS = (*COVERAGE[9:79:10], *COVERAGE[79:94:5], *COVERAGE[94:])
+"""Shares that the slider offers."""
 OVER_RUNS = " Lines are means over runs, with a band from the lowest to the highest."
 
 
@@ -43,8 +45,30 @@ def section(results: Results) -> Section | None:
         colour=colours(list(results.methods)),
     )
     spoken = ", ".join(f"{method} AURC {value}" for method, value in aurc.items())
+    tables = [_kept(results, risks, share) for share in STEPS]
+    values = [f"{100 * share:.0f} %" for share in STEPS]
+    mark = _mark(figure)
     svg = inline_svg(figure, "risk", f"Risk-coverage curves: {spoken}")
-    return Section("Selective prediction", READING + OVER_RUNS * results.repeated, [Figures([svg])])
+    parts = [Slider("Keep the most confident", values, tables, STEPS.index(0.9), svg, mark)]
+    return Section("Selective prediction", READING + OVER_RUNS * results.repeated, parts)
+
+
+def _kept(results: Results, risks: Mapping[str, Sequence[Sequence[float]]], share: float) -> Table:
+    """What a share of the samples means for each method."""
+    colour, at = colours(list(results.methods)), COVERAGE.index(share)
+    rows: list[list[str | Cell]] = []
+    for method, values in risks.items():
+        samples = sum(int(run.scores.about["samples"]) for run in results.methods[method]) / len(values)
+        wrong = seeds.mean_and_std([100 * risk[at] for risk in values], digits=2)
+        rows.append([Cell(method, colour=colour[method]), f"{wrong} %", f"{(1 - share) * samples:,.0f}"])
+    return Table(["method", "wrong among the kept", "handed over"], rows)
+
+
+def _mark(figure: Figure) -> Mark:
+    """Where the slider's line stands over the figure."""
+    box = figure.axes[0].get_position()
+    left = [round(100 * (box.x0 + share * box.width), 2) for share in STEPS]
+    return Mark(72 * figure.get_figwidth(), left, round(100 * (1 - box.y1), 2), round(100 * box.height, 2))
 
 
 # The figure ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import math
 from lora_ensemble.analysis import Table as Compared
 from lora_ensemble.analysis.naming import digits_of, label
 from lora_ensemble.report.parts import Cell, Code, Folded, Part, Section, Table
-from lora_ensemble.report.results import Results, RunResult
+from lora_ensemble.report.results import Results
+from lora_ensemble.report.run_result import RunResult
 from lora_ensemble.report.style import colours
 
 ORDER = 10
