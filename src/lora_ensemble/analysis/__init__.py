@@ -1,6 +1,5 @@
 """What is made of predictions: scores with intervals, comparisons, calibration, selective prediction."""
 
-from lora_ensemble.analysis.abstention import Abstention, Kept, abstain
 from lora_ensemble.analysis.calibration import (
     Temperature,
     calibrate,
@@ -10,7 +9,6 @@ from lora_ensemble.analysis.calibration import (
 )
 from lora_ensemble.analysis.comparison import Table, table
 from lora_ensemble.analysis.conformal import Conformal, Coverage, PredictionSets, conformal
-from lora_ensemble.analysis.cost_curve import CostCurve, cost_curve
 from lora_ensemble.analysis.epochs import EpochsCurve, epochs_curve, epochs_json, epochs_table
 from lora_ensemble.analysis.evaluation import evaluate
 from lora_ensemble.analysis.learned_members import learned_members
@@ -22,12 +20,9 @@ from lora_ensemble.analysis.scores import Scores
 from lora_ensemble.analysis.study import Study, study_of
 
 __all__ = [
-    "Abstention",
     "Conformal",
-    "CostCurve",
     "Coverage",
     "EpochsCurve",
-    "Kept",
     "MembersCurve",
     "PredictionSets",
     "Reliability",
@@ -37,11 +32,9 @@ __all__ = [
     "Study",
     "Table",
     "Temperature",
-    "abstain",
     "calibrate",
     "compare_calibrations",
     "conformal",
-    "cost_curve",
     "cross_fitted",
     "epochs_curve",
     "epochs_json",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.folding import run_apart
 from lora_ensemble.engine.networks import load_networks, save_networks
+from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import ConfigurationError
 
 
@@ -31,8 +32,8 @@ class SnapshotEnsemble(Ensemble):
         self.snapshots = nn.ModuleList(copy.deepcopy(network).requires_grad_(False) for _ in range(members))
         self.register_buffer("taken", torch.tensor(0))
 
-    def called_model(self) -> nn.Module:
-        return self.network
+    def plain_model(self) -> nn.Module:
+        return unwrapped(self.network)
 
     def trained_members(self) -> range:
         return range(1)

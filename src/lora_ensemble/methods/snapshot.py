@@ -24,7 +24,9 @@ class Snapshot(Method):
         from lora_ensemble.engine.snapshot import SnapshotEnsemble
 
         redraw_head(backbone.model, backbone.head, seed, 0, self.head_init)
-        return SnapshotEnsemble(backbone.model, self.members)
+        ensemble = SnapshotEnsemble(backbone.model, self.members)
+        ensemble.source = backbone.source
+        return ensemble
 
     def training_problems(self, training: Training) -> list[str]:
         found = []

@@ -30,7 +30,9 @@ class ZeroShot(Method):
                     "pretrained on these classes; train it (lora, single), or take a language model"
                 ]
             )
-        return PretrainedEnsemble(backbone.model)
+        ensemble = PretrainedEnsemble(backbone.model)
+        ensemble.source = backbone.source
+        return ensemble
 
     def problems(self) -> list[str]:
         found = super().problems()

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-from lora_ensemble import registry
-from lora_ensemble.contracts import Dataset
-from lora_ensemble.errors import FileFormatError, RunFolderError, UserError
+from lora_ensemble.errors import RunFolderError, UserError
 from lora_ensemble.experiment import Experiment
-from lora_ensemble.fields import to_plain
+from lora_ensemble.runs.data import check_same_data
+from lora_ensemble.runs.records import FINISHED, RUN, read_record, write_run
 
-RUN = "run.json"
-"""The experiment and the versions of the packages; written first."""
-FINISHED = "finished.json"
-"""The classes and what training took; written last."""
 ENSEMBLE = "ensemble"
-PREDICTIONS = "predictions"
 
 _LOCK = ".lock"
-_PACKAGES = ("lora-ensemble", "torch", "transformers", "peft", "accelerate", "numpy", "timm", "torchvision")
 
 
 def is_main_process() -> bool:
@@ -35,26 +22,39 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def claim(folder: Path, experiment: Experiment) -> None:
-    """Make the folder this experiment's, or see that it already is. A run that came to nothing, as data or weights that
-    cannot be read make it, gives way to any other.
+def claim(folder: Path, experiment: Experiment, anew: bool = False) -> None:
+    """Make the folder this experiment's, or see that it already is, with the same data. A run that came to nothing, as
+    data or weights that cannot be read make it, gives way to any other. anew: so does every run.
 
-    Raises RunFolderError for one that holds a different run, naming the first field that differs.
+    Raises RunFolderError for one that holds a different run, naming the first field that differs, or whose training
+    data have changed, naming what of them.
     """
-    from lora_ensemble.disk.files import atomic_write_json
     from lora_ensemble.disk.folders import remove_leftovers
 
+    if anew:
+        _empty(folder)
     remove_leftovers(folder)
     if begun(folder):
         same_experiment(folder, experiment)
+        check_same_data(folder, experiment.dataset.fingerprint())
         return
-    record = {
-        "experiment": experiment.to_dict(),
-        "fingerprint": experiment.fingerprint(),
-        "python": platform.python_version(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
-    }
-    atomic_write_json(folder / RUN, record)
+    write_run(folder / RUN, experiment, experiment.dataset.fingerprint())
+
+
+def _empty(folder: Path) -> None:
+    """Remove a run, finished.json first, so that what is left after a kill is no finished run."""
+    import shutil
+
+    names = [path.name for path in folder.iterdir() if path.name != _LOCK]
+    for name in sorted(names, key=lambda name: (name != FINISHED, name == RUN)):
+        path = folder / name
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except OSError as error:
+            raise UserError(f"cannot remove {path}: {error.strerror}") from error
 
 
 def begun(folder: Path) -> bool:
@@ -106,51 +106,3 @@ def _refuse_other_files(folder: Path) -> None:
     others = [p.name for p in folder.iterdir() if p.name != _LOCK and not p.name.startswith(f".{RUN}.")]
     if others:
         raise RunFolderError(f"{folder} is not empty and holds no run (there is {min(others)!r}); give another folder")
-
-
-def read_record(folder: Path, name: str) -> dict[str, Any]:
-    """run.json, finished.json or another record. Raises RunFolderError where there is none, FileFormatError for one
-    that is damaged."""
-    path = folder / name
-    if not path.is_file():
-        if name == FINISHED:
-            raise RunFolderError(f"the run in {folder} is not finished: train it to its end first")
-        raise RunFolderError(f"{folder} holds no run: there is no {name} in it")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{path} is damaged: {error}") from None
-    needed = {"classes", "cost"} if name == FINISHED else {"experiment"}
-    if not isinstance(record, dict) or not record.keys() >= needed:
-        raise FileFormatError(f"{path} is not a file of lora-ensemble")
-    return record
-
-
-def dataset_label(dataset: Dataset, experiment: Experiment) -> str:
-    """A data set in the name of a predictions file: its name; with a digest of its fields where two would collide."""
-    name = registry.name_of(dataset)
-    other_kind = name != registry.name_of(experiment.dataset)
-    as_always = all(getattr(dataset, f.name) == f.default for f in fields(dataset))
-    if dataset == experiment.dataset or (other_kind and as_always):
-        return name
-    return f"{name}-{_digest(to_plain(dataset))[:8]}"
-
-
-def prediction_key(experiment: Experiment, dataset: Dataset, split: str, weights: Path | None) -> str:
-    """Changes when predictions have to be computed anew: with the configuration, the data or the files of weights
-    (None: nothing was trained yet)."""
-    paths = [] if weights is None else [p for p in sorted(weights.rglob("*")) if p.is_file()]
-    files = [(str(p.relative_to(weights)), p.stat().st_size, p.stat().st_mtime_ns) for p in paths if weights]
-    about = {"kind": registry.name_of(dataset), **to_plain(dataset)}
-    return _digest([experiment.determining(), about, split, files])
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -10,21 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from lora_ensemble import registry
 from lora_ensemble.contracts import Dataset, LoadedBackbone, Split
-from lora_ensemble.disk.files import atomic_write_json
-from lora_ensemble.errors import ConfigurationError, RunFolderError, UserError
+from lora_ensemble.errors import ConfigurationError, FileFormatError, RunFolderError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.runs.folder import (
     ENSEMBLE,
-    FINISHED,
-    PREDICTIONS,
-    RUN,
     claim,
-    dataset_label,
     is_main_process,
     locked,
-    prediction_key,
-    read_record,
 )
+from lora_ensemble.runs.kept import keep, load_kept, older_prediction_key, place_of, prediction_key
+from lora_ensemble.runs.records import FINISHED, RUN, read_record, write_finished
 from lora_ensemble.training.progress import OnProgress, TerminalProgress
 
 if TYPE_CHECKING:
@@ -33,7 +28,9 @@ if TYPE_CHECKING:
     from lora_ensemble.training.checkpoints import Checkpoint
 
 
-def train(experiment: Experiment, folder: str | Path, *, on_progress: OnProgress | None = None) -> Run:
+def train(
+    experiment: Experiment, folder: str | Path, *, on_progress: OnProgress | None = None, anew: bool = False
+) -> Run:
     """Train an experiment into a folder, and return the run.
 
     The same call again resumes an interrupted run, with the same result as if it had not been interrupted, and returns
@@ -47,8 +44,9 @@ def train(experiment: Experiment, folder: str | Path, *, on_progress: OnProgress
     folder = Path(folder)
     with locked(folder) if is_main_process() else nullcontext():
         if is_main_process():
-            claim(folder, experiment)
+            claim(folder, experiment, anew)
         if (folder / FINISHED).is_file():
+            _check_whole(folder)
             _tidy(experiment, folder)
         elif on_progress is not None:
             _train(experiment, folder, on_progress)
@@ -64,6 +62,7 @@ class Run:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self._record = read_record(self.folder, RUN)
+        self._unsaved: dict[Path, Predictions] = {}
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}{'' if self.finished else ', unfinished'})"
@@ -81,12 +80,14 @@ class Run:
     @property
     def cost(self) -> dict[str, Any]:
         """What training took, by the fields of `training.Cost`. Raises RunFolderError for an unfinished run."""
-        return read_record(self.folder, FINISHED)["cost"]
+        cost: dict[str, Any] = read_record(self.folder, FINISHED)["cost"]
+        return cost
 
     @property
     def classes(self) -> list[str]:
         """Names of the classes, in the order of the logits. Raises RunFolderError for an unfinished run."""
-        return read_record(self.folder, FINISHED)["classes"]
+        classes: list[str] = read_record(self.folder, FINISHED)["classes"]
+        return classes
 
     def checkpoints(self) -> list[Checkpoint]:
         """The checkpoints that were kept (`training.save`), by step."""
@@ -151,24 +152,23 @@ class Run:
 
     def _kept(self, split: str, dataset: Dataset | None, step: int | None) -> Predictions | None:
         """Stored predictions that are up to date."""
-        from lora_ensemble.predictions import Predictions
-
         path, key = self._place(split, dataset, step)
+        if path in self._unsaved:
+            return self._unsaved[path]
         if not path.is_file():
             return None
-        try:
-            kept = Predictions.load(path)
-        except UserError:
-            return None  # damaged or foreign: made anew
-        return kept if kept.meta.get("key") == key else None
+        dataset = dataset or self.experiment.dataset
+        older = older_prediction_key(self.experiment, dataset, split, self._weights(step))
+        return load_kept(path, key, dataset, older)
 
     def _place(self, split: str, dataset: Dataset | None, step: int | None) -> tuple[Path, str]:
         """Where predictions are kept, and the key of those that are up to date."""
-        dataset = dataset or self.experiment.dataset
-        at = "" if step is None else f"-step-{step}"
-        path = self.folder / PREDICTIONS / f"{dataset_label(dataset, self.experiment)}-{split}{at}.safetensors"
-        weights = self.folder / ENSEMBLE if step is None else self._checkpoint(step).folder if step else None
-        return path, prediction_key(self.experiment, dataset, split, weights)
+        experiment, dataset = self.experiment, dataset or self.experiment.dataset
+        key = prediction_key(experiment, dataset, split, self._weights(step))
+        return place_of(self.folder, experiment, dataset, split, step), key
+
+    def _weights(self, step: int | None) -> Path | None:
+        return self.folder / ENSEMBLE if step is None else self._checkpoint(step).folder if step else None
 
     def _predict(
         self, split: str, dataset: Dataset | None, step: int | None, loaded: tuple[LoadedBackbone, Ensemble]
@@ -204,9 +204,11 @@ class Run:
             "seed": experiment.seed,
             "step": step,
             "key": key,
+            "data": dataset.fingerprint(),
         }
         predictions = dataclasses.replace(predictions, meta={**about, **predictions.meta})
-        predictions.save(path)
+        if not keep(predictions, path):
+            self._unsaved[path] = predictions
         return predictions
 
     def _load(
@@ -267,7 +269,9 @@ def check_modality(experiment: Experiment, split: Split) -> None:
 
 
 def _train(experiment: Experiment, folder: Path, on_progress: OnProgress) -> None:
+    from lora_ensemble.disk.digests import digest_of_file
     from lora_ensemble.disk.folders import new_folder
+    from lora_ensemble.engine.saving import MANIFEST
     from lora_ensemble.randomness import seeded
     from lora_ensemble.training.fitting import fit, wait_for_all
 
@@ -284,10 +288,23 @@ def _train(experiment: Experiment, folder: Path, on_progress: OnProgress) -> Non
             "classes": list(split.classes),
             "cost": dataclasses.asdict(cost),
             "backbone": fitted.to_dict()["backbone"],
+            "data": read_record(folder, RUN).get("data") or experiment.dataset.fingerprint(),
+            "ensemble": digest_of_file(folder / ENSEMBLE / MANIFEST),
         }
-        atomic_write_json(folder / FINISHED, finished)
+        write_finished(folder, finished)
     _tidy(experiment, folder)
     wait_for_all()
+
+
+def _check_whole(folder: Path) -> None:
+    """Raises FileFormatError for a finished run whose ensemble is not what was saved, naming file and way out."""
+    from lora_ensemble.runs.wholeness import check_ensemble
+
+    try:
+        read_record(folder, FINISHED)
+        check_ensemble(folder)
+    except FileFormatError as error:
+        raise FileFormatError(f"{error}; train it again with --anew, or give another folder with --output") from None
 
 
 def _tidy(experiment: Experiment, folder: Path) -> None:

@@ -41,6 +41,8 @@ def main(args: Sequence[str]) -> None:
     if any(word.split("=")[0] == "--dataset.fold" for word in words):
         raise UserError("--dataset.fold is of one run; --folds says which folds are cross-validated")
     options = train.parsed(recipe, words, Options, "cross-validate")
+    if options.anew:
+        raise UserError("--anew is of `train`, which removes one run; give another folder with --output")
     experiment = train.experiment_of(options)
     _check_rule(experiment.training, options.epoch)
     folder = options.output or Path("runs") / f"{recipe}-folds-seed{experiment.seed}{folder_suffix(words)}"

@@ -27,6 +27,8 @@ SHORT = {
 class Options(Experiment):
     output: Path | None = None
     """Run folder. Default: runs/<recipe>-seed<seed>."""
+    anew: bool = False
+    """Train from the start, and remove the run that the folder holds first, whichever it is."""
 
 
 Form = TypeVar("Form", bound=Options)
@@ -37,14 +39,15 @@ def main(args: Sequence[str]) -> None:
         print(_usage())
         return
     recipe, words = args[0], args[1:]
-    experiment, output = configured(recipe, words)
+    options = parsed(recipe, words, Options, "train")
+    experiment, output = experiment_of(options), options.output
     experiment.check()
     folder = output or Path("runs") / f"{recipe}-seed{experiment.seed}{folder_suffix(words)}"
 
     from lora_ensemble.runs.run import train
 
     print(f"run folder: {folder}", file=sys.stderr)
-    run = train(experiment, folder)
+    run = train(experiment, folder, anew=options.anew)
     print(f"trained in {run.cost['seconds']:.0f} s; next: {PROGRAM} evaluate {folder}", file=sys.stderr)
     print(folder)
 
@@ -52,6 +55,8 @@ def main(args: Sequence[str]) -> None:
 def configured(recipe: str, words: Sequence[str]) -> tuple[Experiment, Path | None]:
     """A recipe's experiment with the changes that a command line asks for, and --output."""
     options = parsed(recipe, words, Options, "train")
+    if options.anew:
+        raise UserError("--anew is of `train`, which removes one run; give another folder with --output")
     return experiment_of(options), options.output
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lora_ensemble.errors import RunFolderError, UnknownNameError
 from lora_ensemble.experiment import Experiment
-from lora_ensemble.runs.folder import RUN, read_record
+from lora_ensemble.runs.records import RUN, read_record
 from lora_ensemble.runs.run import Run
 
 if TYPE_CHECKING:

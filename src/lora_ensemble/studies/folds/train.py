@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from lora_ensemble import registry
-from lora_ensemble.disk.files import atomic_write_json
 from lora_ensemble.errors import ConfigurationError, RunFolderError, UserError
 from lora_ensemble.experiment import Experiment
-from lora_ensemble.runs.folder import FINISHED, RUN, begun, claim, is_main_process, locked, same_experiment
+from lora_ensemble.runs.folder import begun, claim, is_main_process, locked, same_experiment
+from lora_ensemble.runs.records import FINISHED, RUN, write_run
 from lora_ensemble.runs.run import train
 from lora_ensemble.studies.folds.read import RECORD, CrossValidation, folder_name
 from lora_ensemble.studies.processes import Say, in_processes
@@ -129,7 +129,7 @@ def _claim(folder: Path, experiment: Experiment, planned: Mapping[int, Experimen
 
 
 def _record(folder: Path, whole: Experiment) -> None:
-    atomic_write_json(folder / RECORD, {"experiment": whole.to_dict(), "fingerprint": whole.fingerprint()})
+    write_run(folder / RECORD, whole, whole.dataset.fingerprint())
 
 
 def _in_processes(
