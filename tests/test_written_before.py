@@ -15,6 +15,8 @@ from lora_ensemble.cli import main
 from lora_ensemble.report import Results
 from tolerance import close
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* did not record its data:UserWarning")
+
 OLD = Path(__file__).parent / "written_by_0_1_0"
 
 
