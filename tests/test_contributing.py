@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import torch
 
 from lora_ensemble import Experiment, Training, evaluate, registry, train
+from plugged import plugged
 
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 BLOCK = re.compile(r"```python\n# src/lora_ensemble/(\w+)/(\w+)\.py\n(.*?)```", re.DOTALL)
@@ -37,22 +36,14 @@ class Reviews(Dataset):
 
 
 @pytest.fixture
-def plugins(tmp_path, monkeypatch):
-    """Name of the example of each kind, after putting its file where the registry looks."""
+def plugins(tmp_path):
+    """Name of the example of each kind, after its file was given."""
     blocks = [*BLOCK.findall(PAGE.read_text(encoding="utf-8")), ("datasets", "reviews", REVIEWS)]
-    for kind, stem, text in blocks:
-        folder = tmp_path / "plugins" / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{stem}.py").write_text(text, encoding="utf-8")
-        package = importlib.import_module(f"lora_ensemble.{kind}")
-        if str(folder) not in package.__path__:
-            monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
-    registry._files.cache_clear()
-    yield {kind: stem.replace("_", "-") for kind, stem, _ in blocks[:-1]}
-    registry._files.cache_clear()
-    registry.config_class.cache_clear()
-    for kind, stem, _ in blocks:
-        sys.modules.pop(f"lora_ensemble.{kind}.{stem}", None)
+    files = {stem: tmp_path / f"{stem}.py" for _, stem, _ in blocks}
+    for _, stem, text in blocks:
+        files[stem].write_text(text, encoding="utf-8")
+    with plugged(*files.values()):
+        yield {kind: stem.replace("_", "-") for kind, stem, _ in blocks[:-1]}
 
 
 def test_there_is_an_example_of_each_kind_and_the_registry_finds_it(plugins):

@@ -22,6 +22,7 @@ from lora_ensemble.errors import ConfigurationError, UnknownNameError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.training.options import NO_EFFECT, Training
+from plugged import plugged
 
 EXPERIMENT = Experiment(DigitsViT(), Lora(members=2, target_modules=("query", "value")), Digits(), Training(epochs=3))
 
@@ -149,18 +150,25 @@ def test_options_without_meaning(training: Training, message: str) -> None:
         replace(EXPERIMENT, training=training).check()
 
 
-@dataclasses.dataclass(frozen=True)
+NEEDS_CYCLES = '''
+"""A method that cannot be trained in every way."""
+from dataclasses import dataclass
+from lora_ensemble.methods.lora import Lora
+
+@dataclass(frozen=True)
 class NeedsCycles(Lora):
-    """A method that cannot be trained in every way."""
-
-    def training_problems(self, training: Training) -> list[str]:
+    def training_problems(self, training):
         return [] if training.schedule == "cyclic-cosine" else ["training.schedule: needs cycles"]
+'''
 
 
-def test_a_method_may_need_something_of_the_training() -> None:
-    replace(EXPERIMENT, method=NeedsCycles(), training=Training(schedule="cyclic-cosine")).check()
-    with pytest.raises(ConfigurationError, match="needs cycles"):
-        replace(EXPERIMENT, method=NeedsCycles()).check()
+def test_a_method_may_need_something_of_the_training(tmp_path) -> None:
+    (tmp_path / "needs_cycles.py").write_text(NEEDS_CYCLES)
+    with plugged(tmp_path / "needs_cycles.py"):
+        method = registry.config_class("methods", "needs-cycles")()
+        replace(EXPERIMENT, method=method, training=Training(schedule="cyclic-cosine")).check()
+        with pytest.raises(ConfigurationError, match=r"^training\.schedule: needs cycles$"):
+            replace(EXPERIMENT, method=method).check()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +187,11 @@ class Noises(Dataset):
 
 def test_backbone_and_data_set_must_fit() -> None:
     with pytest.raises(ConfigurationError, match="holds audio, backbone 'digits-vit' understands image"):
+        replace(EXPERIMENT, dataset=Noises()).check()
+
+
+def test_a_part_that_a_run_would_not_find_again_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"dataset: data set Noises is defined in module .*test_experiment, "):
         replace(EXPERIMENT, dataset=Noises()).check()
 
 

@@ -18,7 +18,7 @@ def test_every_exported_name_is_there_and_says_what_it_is():
 
 def test_the_names_of_the_design_are_exported():
     promised = "LoraEnsemble LoraEnsembleConfig Predictions evaluate train Run Experiment Training Ensemble UserError"
-    promised += " calibrate conformal"
+    promised += " calibrate conformal abstain"
     assert set(promised.split()) <= set(lora_ensemble.__all__)
 
 

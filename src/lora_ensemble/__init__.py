@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lora_ensemble.analysis import abstain as abstain
     from lora_ensemble.analysis import calibrate as calibrate
     from lora_ensemble.analysis import evaluate as evaluate
     from lora_ensemble.analysis.conformal import conformal as conformal
@@ -35,6 +36,7 @@ _WHERE = {
     "Run": "runs.run",
     "Training": "experiment",
     "UserError": "errors",
+    "abstain": "analysis",
     "calibrate": "analysis",
     "conformal": "analysis.conformal",
     "evaluate": "analysis",

@@ -1,10 +1,11 @@
 """The whole extension contract: what a backbone, a method and a data set must offer.
 
-A plug-in is one file in `backbones/`, `methods/` or `datasets/` with one public frozen dataclass that derives from the
-base below. Its fields are its configuration (a docstring under each field becomes the help text of the command line and
-the documentation), its file's name (with dashes) is the name that a user types, and the first line of the file's
-docstring is its description in `lora-ensemble list`. Plug-in files import torch and everything heavier inside their
-methods, so that listing and `--help` stay fast.
+A plug-in is one file in `backbones/`, `methods/` or `datasets/`, or one that a package or a user brings (see
+`registry.sources`), with one public frozen dataclass that derives from the base below. Its fields are its configuration
+(a docstring under each field becomes the help text of the command line and the documentation), its file's name (with
+dashes) is the name that a user types, and the first line of the file's docstring is its description in
+`lora-ensemble list`. Plug-in files import torch and everything heavier inside their methods, so that listing and
+`--help` stay fast.
 
 Shape letters, used in names and docstrings: M members, B batch, T tokens, D width, R rank, C classes.
 """
@@ -61,7 +62,16 @@ class Split:
 
 
 class _Component:
-    """A part of an experiment; the dataclass is its configuration."""
+    """A part of an experiment; the dataclass is its configuration. It has no fields `kind` and `from`: they are written
+    beside its fields, and follow from where it is found."""
+
+    plugin_kind: ClassVar[str]
+    """Under which kind of plug-in it is listed."""
+
+    @property
+    def kind(self) -> str:
+        """The name under which it is listed."""
+        return registry.name_of(self)
 
     def problems(self) -> list[str]:
         """What is wrong with the fields, a line each, naming the field; types and choices are checked by annotation."""
@@ -72,6 +82,7 @@ class _Component:
 class Dataset(_Component, ABC):
     """Configuration of a data set. The splits "train", "validation" and "test" never share an example."""
 
+    plugin_kind: ClassVar[str] = "datasets"
     modality: ClassVar[str] = "image"
     """What its examples are; see Split."""
     embedded: ClassVar[bool] = False
@@ -129,7 +140,8 @@ class LoadedBackbone:
     also_trained: tuple[str, ...] = ()
     """Modules or parameters that a method which freezes the model is to train nevertheless, one for all members."""
     source: dict[str, Any] = field(default_factory=dict)
-    """What it was loaded from, for the manifest (JSON)."""
+    """What a saved ensemble remembers of it (JSON): filled in with the backbone's kind, its fields (unless `load` gives
+    others), and the number of classes."""
     collate_labelled: Callable[[Sequence[Example], np.ndarray], Batch] | None = None
     """In place of `collate` in training, where the inputs depend on the labels, class indices (B,). Its batch has
     "labels": (B,) classes, or (B, T) tokens with -100 where nothing is learned."""
@@ -151,8 +163,14 @@ class LoadedBackbone:
 class Backbone(_Component, ABC):
     """Configuration of a pretrained network."""
 
+    plugin_kind: ClassVar[str] = "backbones"
     modality: ClassVar[str] = "image"
     """Which examples it understands; see Split."""
+
+    def __init_subclass__(cls, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        if "load" in vars(cls):
+            cls.load = _with_source(cls.load)  # type: ignore[assignment,method-assign]
 
     def fitted(self, split: Split) -> Self:
         """This configuration, with what it takes from the training split (a mean, a scale) filled in."""
@@ -167,6 +185,13 @@ class Backbone(_Component, ABC):
 class Method(_Component, ABC):
     """Configuration of a way to get an ensemble out of a backbone. Fields `members` and, where it makes sense,
     `first_member` (members first_member .. first_member + members - 1 of a larger ensemble)."""
+
+    plugin_kind: ClassVar[str] = "methods"
+
+    def __init_subclass__(cls, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        if "build" in vars(cls):
+            cls.build = _with_method(cls.build)  # type: ignore[assignment,method-assign]
 
     members: int = 4
     """Number of members M."""
@@ -191,6 +216,7 @@ class Calibration(Fitted, ABC):
     that have the mapped pool as their mean.
     """
 
+    plugin_kind: ClassVar[str] = "calibrations"
     FORMAT: ClassVar[str] = "lora-ensemble-calibration"
 
     @classmethod
@@ -217,3 +243,32 @@ class Calibration(Fitted, ABC):
     def of_name(cls, name: str) -> type[Self]:
         found: type[Self] = registry.config_class("calibrations", name)
         return found
+
+
+def _with_source(load: Callable[[Any, int], LoadedBackbone]) -> Callable[[Any, int], LoadedBackbone]:
+    """`load` of a backbone that need not say what it was loaded from."""
+
+    @functools.wraps(load)
+    def remembering(self: Any, num_classes: int) -> LoadedBackbone:
+        loaded = load(self, num_classes)
+        if "kind" not in loaded.source:  # `super().load` has already said it
+            about = registry.record(self)
+            head: dict[str, Any] = {name: about.pop(name) for name in ("kind", "from") if name in about}
+            loaded.source = {**head, "num_classes": num_classes, **(loaded.source or about)}
+        return loaded
+
+    return remembering
+
+
+def _with_method(
+    build: Callable[[Any, LoadedBackbone, int], Ensemble],
+) -> Callable[[Any, LoadedBackbone, int], Ensemble]:
+    """`build` of a method whose ensemble need not be told whose it is."""
+
+    @functools.wraps(build)
+    def named(self: Any, backbone: LoadedBackbone, seed: int) -> Ensemble:
+        ensemble = build(self, backbone, seed)
+        ensemble.method, ensemble.source = registry.name_of(self), backbone.source
+        return ensemble
+
+    return named

@@ -35,17 +35,18 @@ class Experiment:
     """A name for tables and reports; no influence on the result."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; the plug-ins carry their name as "kind"."""
+        """As JSON values; the plug-ins carry their name as "kind", and where they come from as "from" where that is
+        not this package."""
         parts: dict[str, Any] = {}
         for part in _PLUGINS:
-            config = getattr(self, part)
-            parts[part] = {"kind": registry.name_of(config), **to_plain(config)}
+            parts[part] = registry.record(getattr(self, part))
         return {**parts, "training": to_plain(self.training), "seed": self.seed, "name": self.name}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`. Raises UnknownNameError for an unknown field or plug-in, ConfigurationError for
-        values of a wrong type and for parts that are missing."""
+        values of a wrong type and for parts that are missing, UserError for a plug-in whose code is not here, or not
+        as it was."""
         known = [*_PLUGINS, "training", "seed", "name"]
         for name in values:
             if name not in known:
@@ -55,10 +56,7 @@ class Experiment:
         ]
         if missing:
             raise ConfigurationError(f'{part}: must be a mapping with a "kind"' for part in missing)
-        parts = {}
-        for part, kind in _PLUGINS.items():
-            given = dict(values[part])
-            parts[part] = from_plain(registry.config_class(kind, given.pop("kind")), given, part)
+        parts = {part: registry.restored(kind, values[part], part) for part, kind in _PLUGINS.items()}
         if not isinstance(values.get("training", {}), Mapping):
             raise ConfigurationError([f"training = {values['training']!r}: must be a mapping"])
         training = from_plain(Training, values.get("training", {}), "training")
@@ -83,8 +81,10 @@ class Experiment:
         return cls.from_dict(values)
 
     def check(self) -> None:
-        """Raises ConfigurationError that names every problem that can be seen without loading anything."""
+        """Raises ConfigurationError that names every problem that can be seen without loading anything; also a part
+        without which a run could not be read again."""
         problems = self._own_problems()
+        problems += [f"{part}: {reason}" for part in _PLUGINS if (reason := registry.lost(getattr(self, part)))]
         wrong_types = [p for name in (*_PLUGINS, "training") for p in type_problems(getattr(self, name), name)]
         problems += wrong_types
         if not wrong_types:
@@ -102,7 +102,7 @@ class Experiment:
     def determining(self) -> dict[str, Any]:
         """The values that determine the result, by their dotted path."""
         values = flat(self.to_dict())
-        return {k: v for k, v in values.items() if k != "name" and k.removeprefix("training.") not in NO_EFFECT}
+        return {k: v for k, v in values.items() if _determines(k)}
 
     def _own_problems(self) -> list[str]:
         found = []
@@ -128,3 +128,10 @@ class Experiment:
         if t.schedule == "cyclic-cosine" and t.max_steps is not None and cycles > t.max_steps - t.warmup_steps:
             found.append(f"training.cycles = {cycles}: more than the {t.max_steps - t.warmup_steps} steps")
         return found
+
+
+def _determines(path: str) -> bool:
+    """Whether a value has a say in the result. Of where code comes from only its digest has."""
+    if path == "name" or path.removeprefix("training.") in NO_EFFECT:
+        return False
+    return ".from." not in path or path.endswith(".from.sha256")

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from lora_ensemble import engine, registry
+from lora_ensemble.contracts import Backbone
 from lora_ensemble.disk.digests import check_files
 from lora_ensemble.engine import kinds
 from lora_ensemble.engine.ensemble import Ensemble
@@ -61,8 +62,9 @@ def load_backbone(source: dict[str, Any]) -> nn.Module:
 
         return timm.create_model(source["name"], pretrained=True, num_classes=source["num_labels"])
     if "kind" in source:
-        fields = {k: v for k, v in source.items() if k not in ("kind", "num_classes")}
-        return registry.config_class("backbones", source["kind"])(**fields).load(source["num_classes"]).model
+        fields = {k: v for k, v in source.items() if k != "num_classes"}
+        backbone: Backbone = registry.restored("backbones", fields, "backbone")
+        return backbone.load(source["num_classes"]).model
     raise FileFormatError(
         "the manifest does not say where the backbone is from; give it: from_pretrained(folder, model)"
     )

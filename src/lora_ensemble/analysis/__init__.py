@@ -1,5 +1,6 @@
 """What is made of predictions: scores with intervals, comparisons, calibration, selective prediction."""
 
+from lora_ensemble.analysis.abstention import Abstention, Kept, abstain
 from lora_ensemble.analysis.calibration import (
     Temperature,
     calibrate,
@@ -9,6 +10,7 @@ from lora_ensemble.analysis.calibration import (
 )
 from lora_ensemble.analysis.comparison import Table, table
 from lora_ensemble.analysis.conformal import Conformal, Coverage, PredictionSets, conformal
+from lora_ensemble.analysis.cost_curve import CostCurve, cost_curve
 from lora_ensemble.analysis.epochs import EpochsCurve, epochs_curve, epochs_json, epochs_table
 from lora_ensemble.analysis.evaluation import evaluate
 from lora_ensemble.analysis.learned_members import learned_members
@@ -20,9 +22,12 @@ from lora_ensemble.analysis.scores import Scores
 from lora_ensemble.analysis.study import Study, study_of
 
 __all__ = [
+    "Abstention",
     "Conformal",
+    "CostCurve",
     "Coverage",
     "EpochsCurve",
+    "Kept",
     "MembersCurve",
     "PredictionSets",
     "Reliability",
@@ -32,9 +37,11 @@ __all__ = [
     "Study",
     "Table",
     "Temperature",
+    "abstain",
     "calibrate",
     "compare_calibrations",
     "conformal",
+    "cost_curve",
     "cross_fitted",
     "epochs_curve",
     "epochs_json",

@@ -61,8 +61,11 @@ def checked(stored: Sequence[Any], names: Sequence[str], about: str) -> Clips:
     return looked_at(stored, names, about)[0]
 
 
-def looked_at(stored: Sequence[Any], names: Sequence[str], about: str, skip: bool = False) -> tuple[Clips, list[int]]:
-    """`checked`, and the numbers of the clips; skip: without those that cannot be used, which a warning counts."""
+def looked_at(
+    stored: Sequence[Any], names: Sequence[str], about: str, skip: bool = False, quiet: bool = False
+) -> tuple[Clips, list[int]]:
+    """`checked`, and the numbers of the clips; skip: without those that cannot be used, which a warning counts;
+    quiet: without a word on what was converted."""
     require_decoders(about)
     problems, silent, kept, good, room = [], [], [], [], IN_MEMORY
     low: Counter[int] = Counter()
@@ -83,7 +86,8 @@ def looked_at(stored: Sequence[Any], names: Sequence[str], about: str, skip: boo
         if not skip or not good:
             raise DataError(said)
         warnings.warn(f"{said}; left out", stacklevel=2)
-    _say(about, silent, low)
+    if not quiet:
+        _say(about, silent, low)
     return Clips(kept if room >= 0 else some(stored, good)), good
 
 

@@ -108,7 +108,7 @@ class Ast(Backbone):
             head="classifier.dense" if self.head_norm == "shared" else "classifier",
             own_head=own_head,
             also_trained=tuple(path for path, trained in shared.items() if trained),
-            source={"kind": "ast", "num_classes": num_classes, **fields},
+            source=fields,
         )
 
     def inputs(self) -> SpectrogramInputs:

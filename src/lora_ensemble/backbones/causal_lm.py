@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lora_ensemble.contracts import Backbone, LoadedBackbone
@@ -93,7 +93,6 @@ class CausalLM(Backbone):
             head=None,
             collate_labelled=questions.texts if self.loss == "next-token" else questions.answers,
             lengths=questions.lengths,
-            source={"kind": "causal-lm", "num_classes": num_classes, **asdict(self)},
             **self._classes(tokenizer, answering, size),
         )
 

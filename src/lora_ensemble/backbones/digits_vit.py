@@ -34,5 +34,4 @@ class DigitsViT(Backbone):
             collate=inputs.collate,
             prepare=inputs.prepare,
             head="classifier",
-            source={"kind": "digits-vit", "num_classes": num_classes},
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,7 +44,6 @@ class TorchvisionVit(Backbone):
             prepare=inputs.prepare,
             head="classifier",
             own_head=len(state.get("heads.head.weight", ())) == num_classes,
-            source={"kind": "torchvision-vit", "num_classes": num_classes, **asdict(self)},
         )
 
     def state(self) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,6 @@ class ViT(Backbone):
             prepare=inputs.prepare,
             head=find_head(model),
             own_head=own_head,
-            source={"kind": "vit", "num_classes": num_classes, **asdict(self)},
         )
 
     def _transformers(self, num_classes: int) -> tuple[nn.Module, ImageInputs, bool]:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -46,14 +46,31 @@ def parse(
     also: flags that were known before they were replaced in `args`, to suggest the nearest of.
     """
     given: dict[str, Any] = {} if default is None else {"default": default}
+    with _complaints(command, also):
+        found: T = tyro.cli(options, prog=f"{PROGRAM} {command}", description=description, args=args, **given)
+    return found
+
+
+def parse_some(options: type[T], args: Sequence[str], command: str = "") -> tuple[T, list[str]]:
+    """The options of `options` among others, and the other words as they are, also --help. Raises UserError for a
+    mistake in the former."""
+    with _complaints(command):
+        found: tuple[T, list[str]] = tyro.cli(options, args=args, return_unknown_args=True, add_help=False)
+    return found
+
+
+@contextlib.contextmanager
+def _complaints(command: str, also: Iterable[str] = ()) -> Iterator[None]:
+    """What tyro prints of a mistake inside the block is raised as a UserError."""
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(options, prog=f"{PROGRAM} {command}", description=description, args=args, **given)
+            yield
     except SystemExit as stop:
         if not stop.code:
             raise
-    raise UserError(f"{_one_line(complaint.getvalue(), also)} (see {PROGRAM} {command} --help)")
+        asked = " ".join([PROGRAM, command, "--help"] if command else [PROGRAM, "--help"])
+        raise UserError(f"{_one_line(complaint.getvalue(), also)} (see {asked})") from None
 
 
 def _one_line(boxed: str, also: Iterable[str]) -> str:
@@ -68,4 +85,6 @@ def _one_line(boxed: str, also: Iterable[str]) -> str:
     if unknown := re.match(r"Unrecognized options: ([^\s,]+)", sentence):
         sentence = f"unknown {'option' if unknown[1].startswith('-') else 'word'} {unknown[1]!r}"
         hints = nearest(unknown[1], also, cutoff=0.7) or hints
+    if missing := re.match(r"Missing value for argument '([^']+)'", sentence):
+        sentence = f"{missing[1]} needs a value"
     return f"{sentence[:1].lower()}{sentence[1:]}" + (f". Did you mean {hints[0]!r}?" if hints else "")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import UseAppendAction
 
 from lora_ensemble import registry
-from lora_ensemble.cli.arguments import PROGRAM
+from lora_ensemble.cli.arguments import PROGRAM, parse_some
 from lora_ensemble.errors import UserError, first_line
 from lora_ensemble.printable import never_fail_to_print, printable
 
@@ -21,17 +25,8 @@ def main(args: Sequence[str] | None = None) -> int:
     Anything unexpected is raised, so that Python prints its traceback and exits with 1.
     """
     never_fail_to_print()
-    words = list(sys.argv[1:] if args is None else args)
-    if not words or words[0] in ("-h", "--help"):
-        print(overview())
-        return 0
-    if words[0] == "--version":
-        from lora_ensemble import __version__
-
-        print(f"{PROGRAM} {__version__}")
-        return 0
     try:
-        registry.module("commands", words[0]).main(words[1:])
+        _run(list(sys.argv[1:] if args is None else args))
     except UserError as error:
         print(f"{PROGRAM}: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
@@ -51,6 +46,28 @@ def main(args: Sequence[str] | None = None) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Everywhere:
+    """The options of every command, which may also stand before it."""
+
+    plugin: UseAppendAction[tuple[Path, ...]] = ()
+    """A file with plug-ins of one's own; may be given several times."""
+
+
+def _run(args: list[str]) -> None:
+    everywhere, words = parse_some(Everywhere, args)
+    for file in everywhere.plugin:
+        registry.give(file)
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+    elif words[0] == "--version":
+        from lora_ensemble import __version__
+
+        print(f"{PROGRAM} {__version__}")
+    else:
+        registry.module("commands", words[0]).main(words[1:])
+
+
 def overview() -> str:
     """What `lora-ensemble --help` prints."""
     found = registry.names("commands")
@@ -66,5 +83,6 @@ def overview() -> str:
             *lines,
             "",
             f"{PROGRAM} COMMAND --help says more about one; --version prints the version.",
+            "--plugin FILE.py, with any command, adds plug-ins of your own, as LORA_ENSEMBLE_PLUGINS does.",
         ]
     )

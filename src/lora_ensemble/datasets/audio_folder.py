@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from lora_ensemble.audio.decoding import SUFFIXES
+from lora_ensemble.audio.own import NOT_READ
 from lora_ensemble.audio.recordings import AudioDataset, Source
 from lora_ensemble.contracts import Split
 from lora_ensemble.errors import DataError
@@ -21,8 +22,6 @@ TEST = 0.2
 """Share of the test split."""
 GIVEN = ("train", "validation", "test")
 """Subfolders of a folder that is split already; validation may be absent."""
-NOT_READ = (".m4a", ".aac", ".mp4", ".wma", ".amr", ".webm", ".ape", ".wv")
-"""Endings of audio in formats that cannot be decoded here."""
 
 
 @dataclass(frozen=True)

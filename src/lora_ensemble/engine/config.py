@@ -34,17 +34,24 @@ _SUPPORTED = {
 }
 """Fields of peft.LoraConfig that mean here what they mean there; any other must keep its default."""
 
+_ALPHA_BEFORE = 8
+"""What lora_alpha was where an older manifest does not say it: PEFT's default."""
+
 
 @dataclass
 class LoraEnsembleConfig(LoraConfig):
     """How to make an ensemble: PEFT's fields (r, lora_alpha, use_rslora, lora_dropout, target_modules, exclude_modules,
     layers_to_transform, layers_pattern, rank_pattern, alpha_pattern, modules_to_save) and those below.
 
-    target_modules=None adapts the query, key, value and output projections of every attention layer.
-    modules_to_save=None gives every member its own classification head; [] none. Raises ConfigurationError, listing
-    every problem, for fields of LoraConfig that have no meaning for an ensemble, and for values out of range.
+    target_modules=None adapts the query, key, value and output projections of every attention layer. lora_alpha=None is
+    r, scale 1 (PEFT's default is 8, whatever r). modules_to_save=None gives every member its own classification head;
+    [] none. Raises ConfigurationError, listing every problem, for fields of LoraConfig that have no meaning for an
+    ensemble, and for values out of range.
     """
 
+    lora_alpha: int | None = field(  # type: ignore[assignment]
+        default=None, metadata={"help": "Scale of the updates: alpha / r. None: r, which is scale 1."}
+    )
     members: int = field(default=4, metadata={"help": "Number of members M."})
     first_member: int = field(default=0, metadata={"help": "Index of the first one within a larger ensemble."})
     seed: int = field(default=0, metadata={"help": "Member m is drawn from a generator seeded by (seed, m)."})
@@ -69,6 +76,8 @@ class LoraEnsembleConfig(LoraConfig):
         problems = [*self._unsupported(), *self._out_of_range()]
         if problems:
             raise ConfigurationError(problems)
+        if self.lora_alpha is None:
+            self.lora_alpha = self.r
         try:
             super().__post_init__()
         except ValueError as error:  # PEFT's own checks
@@ -135,7 +144,23 @@ class LoraEnsembleConfig(LoraConfig):
         unknown = sorted(values.keys() - {f.name for f in dataclasses.fields(cls)})
         if unknown:
             raise FileFormatError(f"unknown fields in the configuration of an ensemble: {', '.join(unknown)}")
-        return cls(**values)
+        return cls(**({"lora_alpha": _ALPHA_BEFORE} | values))
+
+    @classmethod
+    def of(cls, config: LoraConfig | None = None, **fields: Any) -> Self:
+        """A configuration from one of ours or of PEFT's, with fields changed as asked. Raises ConfigurationError for a
+        field that there is not, or that has no meaning for an ensemble."""
+        known = [f.name for f in dataclasses.fields(cls) if f.init]
+        problems = [f"there is no field {name!r}.{did_you_mean(name, known)}" for name in fields if name not in known]
+        if config is not None and not isinstance(config, LoraConfig):
+            problems.append(f"config is {type(config).__name__}, expected LoraEnsembleConfig or peft.LoraConfig")
+        if problems:
+            raise ConfigurationError(problems)
+        given = {} if config is None else {name: getattr(config, name) for name in known if hasattr(config, name)}
+        given.pop("peft_type", None), given.pop("peft_version", None), given.pop("auto_mapping", None)
+        if type(config) is cls and "r" in fields and config.lora_alpha == config.r:
+            given["lora_alpha"] = None  # stays scale 1
+        return cls(**(given | fields))
 
     def to_json_dict(self) -> dict[str, Any]:
         """Every field that differs from its default, for the manifest; `from_json_dict` gives it back."""
@@ -143,7 +168,9 @@ class LoraEnsembleConfig(LoraConfig):
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
-            if f.name not in ("peft_type", "peft_version", "auto_mapping") and value != default:
+            if f.name == "lora_alpha" or (
+                f.name not in ("peft_type", "peft_version", "auto_mapping") and value != default
+            ):
                 values[f.name] = sorted(value) if isinstance(value, set) else value
         return values
 

@@ -19,7 +19,6 @@ from lora_ensemble.engine.layers.member import MemberLayer
 from lora_ensemble.engine.layers.passes import Pass, PassState
 from lora_ensemble.engine.layers.per_member import per_member
 from lora_ensemble.engine.networks import load_networks, save_networks
-from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import NoMatchError
 
 
@@ -53,8 +52,8 @@ class DropoutEnsemble(Ensemble):
             use_dropout(network, p)
         self.network = network
 
-    def plain_model(self) -> nn.Module:
-        return unwrapped(self.network)
+    def called_model(self) -> nn.Module:
+        return self.network
 
     def draw_heads(self, seed: int) -> None:
         """Draw each member's head from the generator of (seed, member)."""

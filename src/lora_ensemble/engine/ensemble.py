@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
@@ -16,8 +17,11 @@ from torch.utils.checkpoint import checkpoint
 from transformers.utils import ModelOutput
 
 from lora_ensemble.engine.folding import batch_size, chunk
+from lora_ensemble.engine.inputs import as_labels, named
 from lora_ensemble.engine.losses import LOSSES, check_labels
+from lora_ensemble.engine.prediction import logits_of_batches
 from lora_ensemble.engine.tasks import ROWS, aligned, find_task
+from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import ConfigurationError, DataError, FileFormatError
 
 if TYPE_CHECKING:
@@ -84,9 +88,13 @@ class Ensemble(nn.Module):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a manifest and one folder per member."""
 
-    @abstractmethod
+    def called_model(self) -> nn.Module:
+        """A model of the kind that runs the inputs; only its class and configuration are looked at."""
+        return self
+
     def plain_model(self) -> nn.Module:
-        """A model of the kind that each member is; only its class and configuration are looked at."""
+        """The same without what only calls it in a way of its own."""
+        return unwrapped(self.called_model())
 
     @property
     def task(self) -> str | None:
@@ -115,7 +123,7 @@ class Ensemble(nn.Module):
 
     def forward(
         self,
-        *,
+        *given: Any,
         labels: Tensor | None = None,
         members: range | None = None,
         shared: bool = True,
@@ -123,19 +131,22 @@ class Ensemble(nn.Module):
     ) -> EnsembleOutput:
         """Run the members on B rows that all of them share.
 
-        inputs: the backbone's own arguments, B rows each. labels: (B,) class indices, or (B, T) of tokens (for
-        causal language models token ids, which are shifted here) with -100 where ignored; with them the output has
-        `loss` and `member_losses`. members: only this range (a pass). shared=False: inputs and labels have
-        M*B rows, member-major: every member has a batch of its own. Raises DataError for labels out of range, and for
-        rows that do not divide by the members.
+        inputs: the backbone's own arguments, B rows each, as tensors or numpy arrays; its first one needs no name.
+        labels: (B,) class indices, or (B, T) of tokens (for causal language models token ids, which are shifted here)
+        with -100 where ignored; with them the output has `loss` and `member_losses`. members: only this range (a pass).
+        shared=False: inputs and labels have M*B rows, member-major: every member has a batch of its own. Raises
+        DataError for labels out of range, for rows that do not divide by the members, for names that there are not.
         """
         if members is None:
             members = self.trained_members() if self.training else range(self.members)
+        if not torch.compiler.is_compiling():
+            inputs = named(self.called_model(), given, inputs)
         if not shared and batch_size(inputs) % len(members):
             raise DataError(f"{batch_size(inputs)} rows, expected M*B with M = {len(members)} members (shared=False)")
         logits = self._logits(members, inputs, shared)
         if labels is None:
             return EnsembleOutput(logits=logits)
+        labels = as_labels(labels, logits.device)
         rows = logits.shape[1] * (1 if shared else len(members))
         if labels.shape[0] != rows:
             raise DataError(f"there are {labels.shape[0]} labels for {rows} rows")
@@ -199,13 +210,36 @@ class Ensemble(nn.Module):
         return norms_M[: self.members]
 
     @torch.no_grad()
-    def predict(self, labels: Tensor | None = None, ids: list[str] | None = None, **inputs: Any) -> Predictions:
-        """Predictions of all members on B rows, in evaluation mode, without gradients."""
+    def predict(
+        self,
+        data: Any = None,
+        *,
+        labels: Tensor | None = None,
+        ids: list[str] | None = None,
+        batch_size: int = 32,
+        **inputs: Any,
+    ) -> Predictions:
+        """Predictions of all members, in evaluation mode, without gradients: of B rows at once, given as to a call; or,
+        batch after batch, of `data`, a loader, a data set (read in batches of `batch_size`) or an iterable of batches
+        (see `prediction.batches`), whose labels are kept."""
         from lora_ensemble.predictions import Predictions
 
         with evaluating(self):
-            logits = self(**inputs).logits
-        return Predictions(logits.float().cpu(), None if labels is None else labels.cpu(), ids=ids)
+            if data is None or isinstance(data, Tensor | np.ndarray):
+                given = () if data is None else (data,)
+                logits, found = self(*given, **inputs).logits.float().cpu(), labels
+            elif inputs or labels is not None:
+                raise DataError("give either data in batches, or inputs and labels by name")
+            else:
+                logits, found = logits_of_batches(self, data, batch_size)
+        return Predictions(logits, None if found is None else as_labels(found, logits.device).cpu(), ids=ids)
+
+    def print_trainable_parameters(self) -> None:
+        """What training changes, beside all parameters: one line, as PEFT prints it."""
+        every = list(self.parameters())
+        trained, total = sum(p.numel() for p in every if p.requires_grad), sum(p.numel() for p in every)
+        share = f"trainable%: {100 * trained / total:.4f}"
+        print(f"trainable params: {trained:,} || all params: {total:,} || {share} || members: {self.members}")
 
     def trainable_state(self) -> dict[str, Tensor]:
         """What training changes: trainable parameters and persistent buffers, by name. The frozen weights of a backbone

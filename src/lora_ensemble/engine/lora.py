@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig
 from torch import Tensor, nn
 
 from lora_ensemble.engine import kinds, layers, shared, surgery
@@ -35,18 +36,20 @@ from lora_ensemble.errors import ConfigurationError
 class LoraEnsemble(Ensemble):
     """An ensemble of LoRA members over any transformers, timm or plain torch model, which is rewritten in place.
 
-    `LoraEnsemble(model, config)(labels=y, **inputs)` runs B rows through all members at once: `.logits` (M, B, C),
-    `.loss` the sum of the members' mean losses, `.member_losses` (M,). Raises NoMatchError when a pattern matches no
-    layer, ConfigurationError for a configuration without meaning.
+    config: a LoraEnsembleConfig, or a plain peft.LoraConfig; fields: changes to it, or all that there is, as in
+    `LoraEnsemble(model, members=4, r=8)`. A call `ensemble(labels=y, **inputs)` runs B rows through all members at
+    once: `.logits` (M, B, C), `.loss` the sum of the members' mean losses, `.member_losses` (M,). Raises NoMatchError
+    when a pattern matches no layer, ConfigurationError for a configuration without meaning.
     """
 
     kind = method = "lora"
 
-    def __init__(self, model: nn.Module, config: LoraEnsembleConfig):
+    def __init__(self, model: nn.Module, config: LoraConfig | None = None, **fields: Any):
+        config = LoraEnsembleConfig.of(config, **fields)  # a copy: what it leaves open is filled in
         super().__init__(config.members, config.first_member, config.members_per_pass)
         if any(isinstance(m, MemberLayer) for m in model.modules()):
             raise ConfigurationError(["the model already has members; give the plain model"])
-        config = self.config = copy.copy(config)  # what it leaves open is filled in
+        self.config = config
         self.state = PassState(config.members)
         plain = unwrapped(model)
         self._task = find_task(plain, config.task_type)
@@ -84,8 +87,8 @@ class LoraEnsemble(Ensemble):
             output = self.model(**inputs)
         return unfold(output, len(members), rows)
 
-    def plain_model(self) -> nn.Module:
-        return unwrapped(self.model)
+    def called_model(self) -> nn.Module:
+        return self.model
 
     @property
     def task(self) -> str | None:
@@ -190,7 +193,7 @@ class LoraEnsemble(Ensemble):
         return ensemble
 
     @classmethod
-    def from_peft(cls, model: nn.Module, adapters: Sequence[str | Path], **config: Any) -> LoraEnsemble:
+    def from_peft(cls, model: nn.Module, adapters: str | Path | Sequence[str | Path], **config: Any) -> LoraEnsemble:
         """Anybody's PEFT LoRA adapters over one base model as an ensemble. Ranks and target modules may differ."""
         from lora_ensemble.interop.peft import from_adapters
 

@@ -45,8 +45,8 @@ class NetworkEnsemble(Ensemble):
     def member_logits(self, members: range, inputs: dict[str, Any], shared: bool) -> Tensor:
         return run_apart([self.networks[m] for m in members], inputs, shared)
 
-    def plain_model(self) -> nn.Module:
-        return unwrapped(self.networks[0])
+    def called_model(self) -> nn.Module:
+        return self.networks[0]
 
     def member_gradients(self) -> Iterable[tuple[range, list[Tensor]]]:
         for m in self.trained_members():

@@ -129,10 +129,13 @@ def local_folder(folder: str | Path, **kwargs: Any) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise FileFormatError(f"{name} is neither a folder nor the id of a hub repository (owner/name)")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(name, **kwargs))
+    except HFValidationError as error:
+        message = f"{name!r} is neither a folder nor the id of a hub repository: {first_line(error)}"
+        raise FileFormatError(message) from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise FileFormatError(f"{name} is no local folder, and the hub did not give it: {first_line(error)}") from error
 

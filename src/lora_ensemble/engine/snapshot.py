@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.folding import run_apart
 from lora_ensemble.engine.networks import load_networks, save_networks
-from lora_ensemble.engine.wrapping import unwrapped
 from lora_ensemble.errors import ConfigurationError
 
 
@@ -32,8 +31,8 @@ class SnapshotEnsemble(Ensemble):
         self.snapshots = nn.ModuleList(copy.deepcopy(network).requires_grad_(False) for _ in range(members))
         self.register_buffer("taken", torch.tensor(0))
 
-    def plain_model(self) -> nn.Module:
-        return unwrapped(self.network)
+    def called_model(self) -> nn.Module:
+        return self.network
 
     def trained_members(self) -> range:
         return range(1)

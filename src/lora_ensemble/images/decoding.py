@@ -78,8 +78,10 @@ def looked_at(
     size: tuple[int, int] | None = None,
     threads: int = 8,
     skip: bool = False,
+    quiet: bool = False,
 ) -> tuple[Images, list[int]]:
-    """`checked`, and the numbers of the images; skip: without those that cannot be used, which a warning counts."""
+    """`checked`, and the numbers of the images; skip: without those that cannot be used, which a warning counts;
+    quiet: without a word on what was converted."""
     require_pillow(about)
     problems, kept, good, room = [], [], [], IN_MEMORY
     modes: Counter[str] = Counter()
@@ -99,7 +101,8 @@ def looked_at(
         if not skip or not good:
             raise DataError(said)
         warnings.warn(f"{said}; left out", stacklevel=2)
-    _say(about, modes, sizes, size)
+    if not quiet:
+        _say(about, modes, sizes, size)
     return Images(kept if room >= 0 else some(stored, good), size), good
 
 

@@ -39,8 +39,9 @@ class Adapter:
     """alpha / r (or alpha / sqrt(r)) of each adapted module."""
 
 
-def from_adapters(model: nn.Module, adapters: Sequence[str | Path], **changes: Any) -> LoraEnsemble:
+def from_adapters(model: nn.Module, adapters: str | Path | Sequence[str | Path], **changes: Any) -> LoraEnsemble:
     """See LoraEnsemble.from_peft. Scales that differ are folded into B, ranks that differ filled up with zeros."""
+    adapters = [adapters] if isinstance(adapters, str | Path) else list(adapters)
     if not adapters:
         raise ConfigurationError(["adapters: at least one folder is needed"])
     plain = unwrapped(model)

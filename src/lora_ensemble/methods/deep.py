@@ -32,7 +32,6 @@ class Deep(Method):
         import copy
 
         from lora_ensemble.engine.networks import NetworkEnsemble, perturb, redraw_head
-        from lora_ensemble.registry import name_of
 
         networks = []
         for m in range(self.first_member, self.first_member + self.members):
@@ -42,9 +41,7 @@ class Deep(Method):
                 perturb(network, self.noise_scale, self.noise_blocks, seed, m)
             networks.append(network)
         # One network at a time is in memory: passes cost nothing here, and the numbers are the same.
-        ensemble = NetworkEnsemble(networks, method=name_of(self), first_member=self.first_member, members_per_pass=1)
-        ensemble.source = backbone.source
-        return ensemble
+        return NetworkEnsemble(networks, first_member=self.first_member, members_per_pass=1)
 
     def problems(self) -> list[str]:
         found = super().problems()

@@ -49,12 +49,9 @@ class Lora(Method):
     def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
         from lora_ensemble.engine.config import LoraEnsembleConfig
         from lora_ensemble.engine.lora import LoraEnsemble
-        from lora_ensemble.registry import name_of
 
         config = LoraEnsembleConfig(**self.config_fields(backbone), seed=seed)
-        ensemble = LoraEnsemble(backbone.model, config)
-        ensemble.method, ensemble.source = name_of(self), backbone.source
-        return ensemble
+        return LoraEnsemble(backbone.model, config)
 
     def config_fields(self, backbone: LoadedBackbone) -> dict[str, Any]:
         """The arguments of LoraEnsembleConfig."""

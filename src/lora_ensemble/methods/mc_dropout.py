@@ -30,7 +30,6 @@ class McDropout(Method):
         own = backbone.head if self.heads == "member" else None
         ensemble = DropoutEnsemble(backbone.model, self.members, p=self.p, dropout=self.dropout, member_heads=own)
         ensemble.draw_heads(seed)
-        ensemble.source = backbone.source
         return ensemble
 
     def problems(self) -> list[str]:

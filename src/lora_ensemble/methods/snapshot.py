@@ -24,9 +24,7 @@ class Snapshot(Method):
         from lora_ensemble.engine.snapshot import SnapshotEnsemble
 
         redraw_head(backbone.model, backbone.head, seed, 0, self.head_init)
-        ensemble = SnapshotEnsemble(backbone.model, self.members)
-        ensemble.source = backbone.source
-        return ensemble
+        return SnapshotEnsemble(backbone.model, self.members)
 
     def training_problems(self, training: Training) -> list[str]:
         found = []

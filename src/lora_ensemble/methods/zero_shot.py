@@ -30,9 +30,7 @@ class ZeroShot(Method):
                     "pretrained on these classes; train it (lora, single), or take a language model"
                 ]
             )
-        ensemble = PretrainedEnsemble(backbone.model)
-        ensemble.source = backbone.source
-        return ensemble
+        return PretrainedEnsemble(backbone.model)
 
     def problems(self) -> list[str]:
         found = super().problems()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import ascii_lowercase
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from lora_ensemble.errors import DataError, nearest
 from lora_ensemble.questions.rows import Question, letters
@@ -21,6 +21,11 @@ def read(path: Path, answers: Answers) -> list[Question]:
     table = rows(path)
     if not table:
         raise DataError(f"{path} has no rows")
+    return parsed(table, answers)
+
+
+def parsed(table: Sequence[tuple[str, Row]], answers: Answers) -> list[Question]:
+    """The questions of rows, each with its place. Raises DataError, with the place, for what cannot be used."""
     asked = [(where, row, _choices(row, where)) for where, row in table]
     given = [(where, _given(row, where), choices) for where, row, choices in asked]
     indices: Sequence[int | None] = [None] * len(given)
@@ -31,6 +36,13 @@ def read(path: Path, answers: Answers) -> list[Question]:
         Question(text(cell(row, "question", where), "question", where), choices, index, where, _id(row))
         for (where, row, choices), index in zip(asked, indices, strict=True)
     ]
+
+
+def answers_form(table: Sequence[tuple[str, Row]], answers: Answers) -> Answers:
+    """What the answers of rows are: index, letter or text; "auto" where there is none."""
+    given = [(where, _given(row, where), _choices(row, where)) for where, row in table]
+    known = [row for row in given if row[1] is not None]
+    return cast(Answers, _form(known, answers)) if known else answers
 
 
 def _choices(row: Row, where: str) -> tuple[str, ...]:

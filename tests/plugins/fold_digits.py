@@ -1,12 +1,15 @@
-"""The first 62 scans of the digits in three folds; a plug-in of the tests."""
+"""The first 62 scans of the digits in three folds, and a recipe on them; plug-ins of the tests."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from lora_ensemble.backbones.digits_vit import DigitsViT
 from lora_ensemble.contracts import Dataset, Split
 from lora_ensemble.errors import UnknownNameError
+from lora_ensemble.experiment import Experiment, Training
+from lora_ensemble.methods.lora import Lora
 
 ROWS = 62
 
@@ -19,12 +22,6 @@ class FoldDigits(Dataset):
     """The fold that is "test"."""
 
     embedded: ClassVar[bool] = True
-
-    def __reduce__(self):
-        """Another process finds the plug-in by the tests' own module."""
-        from plugged import found_again
-
-        return found_again, ("fold_digits", "FoldDigits", self.fold)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -49,3 +46,9 @@ class FoldDigits(Dataset):
             classes=scans.classes,
             modality="image",
         )
+
+
+def lora() -> Experiment:
+    """Two members for three epochs, each of three steps."""
+    training = Training(epochs=3, batch_size=14, learning_rate=1e-2, device="cpu")
+    return Experiment(DigitsViT(), Lora(members=2, r=2), FoldDigits(), training)
