@@ -58,7 +58,8 @@ def test_calibrated_stand_beside_raw(trusted):
 def test_what_cannot_be_calibrated_is_said():
     test = replace(validation(), meta={"split": "test"})
     result = summarise(predictions(), "lora", validation=test, intervals=False)
-    assert result.calibrated is None
+    assert result.calibrated is result.promises is None
+    assert len(result.notes) == 2
     assert "Not calibrated: these are predictions of the test split" in report(Results("T", (result,)))
 
 
