@@ -15,6 +15,7 @@ from lora_ensemble.analysis.epochs import EpochsCurve, epochs_curve, epochs_json
 from lora_ensemble.analysis.evaluation import evaluate
 from lora_ensemble.analysis.learned_members import learned_members
 from lora_ensemble.analysis.members_curve import MembersCurve, members_curve
+from lora_ensemble.analysis.raw_and_calibrated import evaluate_both
 from lora_ensemble.analysis.reliability import Reliability, reliability
 from lora_ensemble.analysis.risk_coverage import RiskCoverage, risk_coverage
 from lora_ensemble.analysis.roc import Roc, roc
@@ -47,6 +48,7 @@ __all__ = [
     "epochs_json",
     "epochs_table",
     "evaluate",
+    "evaluate_both",
     "fit_temperature",
     "learned_members",
     "members_curve",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lora_ensemble.analysis.scoring import better, metrics
+from lora_ensemble.analysis.scoring import CALIBRATED, better, metrics
 
+AFTER = ("nll", "ece_15")
+"""Scores whose value after calibration stands beside them in a table for which no columns are named."""
 _ARROWS = {"higher": "\u00a0↑", "lower": "\u00a0↓", None: ""}
 
 
@@ -14,6 +16,8 @@ def label(score: str, arrow: bool = False) -> str:
 
     From the metric file's LABELS, else the words of the name. arrow: with an arrow where one way is better.
     """
+    if score.startswith(CALIBRATED):
+        return f"{label(score.removeprefix(CALIBRATED), arrow)}, calibrated"
     plain, _, ood = score.partition("[")
     written = next((m.LABELS[plain] for m in metrics() if plain in getattr(m, "LABELS", ())), plain.replace("_", " "))
     return written + (f", {ood.removesuffix(']')}" if ood else "") + (_ARROWS[better(score)] if arrow else "")
@@ -23,13 +27,14 @@ def digits_of(score: str, asked: int | None = None) -> int:
     """Digits after the point in a table of several methods: those that are asked for, else of DIGITS, else 3."""
     if asked is not None:
         return asked
-    plain = score.partition("[")[0]
+    plain = score.partition("[")[0].removeprefix(CALIBRATED)
     return next((m.DIGITS[plain] for m in metrics() if plain in getattr(m, "DIGITS", ())), 3)
 
 
 def common(available: Iterable[str]) -> tuple[str, ...]:
     """The columns of a table for which none are named: of the available scores those that a metric file gives a place
-    in COLUMNS, in the order of their places, for every OOD set."""
-    places = {name: place for m in metrics() for name, place in getattr(m, "COLUMNS", {}).items()}
+    in COLUMNS, in the order of their places, for every OOD set. Of scores after calibration those of `AFTER`."""
+    places: dict[str, float] = {name: place for m in metrics() for name, place in getattr(m, "COLUMNS", {}).items()}
+    places |= {f"{CALIBRATED}{name}": places[name] + 0.5 for name in AFTER if name in places}
     found = [name for name in dict.fromkeys(available) if name.partition("[")[0] in places]
     return tuple(sorted(found, key=lambda name: places[name.partition("[")[0]]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lora_ensemble.analysis.rendering import arrow, latex, markdown, mean, number, std
+from lora_ensemble.analysis.scoring import CALIBRATED
 from lora_ensemble.errors import DataError, UnknownNameError
 
 
@@ -24,6 +25,8 @@ class Scores(Mapping[str, float]):
     """The scores of each member alone, (M,)."""
     about: dict[str, Any] = field(default_factory=dict)
     """How they were computed: members, samples, pooling, resamples, seed."""
+    calibrated: Scores | None = None
+    """The same scores of the same predictions after a calibration, where there is one; `about` names it."""
 
     def __getitem__(self, name: str) -> float:
         if name not in self.point:
@@ -35,6 +38,11 @@ class Scores(Mapping[str, float]):
 
     def __len__(self) -> int:
         return len(self.point)
+
+    def with_calibrated(self) -> dict[str, float]:
+        """The values by name, and those after calibration as `calibrated_<name>`: a row of a table."""
+        after = {} if self.calibrated is None else self.calibrated.point
+        return {**self.point, **{f"{CALIBRATED}{name}": value for name, value in after.items()}}
 
     def interval(self, name: str) -> tuple[float, float]:
         """The 95 % interval of a score, (low, high). Raises UnknownNameError for a score without one."""
@@ -65,28 +73,38 @@ class Scores(Mapping[str, float]):
 
     def _cells(self, digits: int) -> tuple[list[str], list[list[str]]]:
         header = ["score", "value"] + ["95 % interval"] * bool(self.intervals) + ["one member"] * bool(self.per_member)
+        after = self.calibrated
+        if after is not None:
+            header += ["calibrated"] + ["95 % interval"] * bool(after.intervals)
         rows = []
         for name, value in self.items():
             row = [arrow(name), number(value, digits=digits)]
             if self.intervals:
-                low, high = (number(end, digits=digits) for end in self.interval(name))
-                row.append("-" if low == "-" else f"{low} to {high}")
+                row.append(self._between(name, digits))
             if self.per_member:
                 row.append(number(self.member_mean(name), self.member_std(name), digits=digits))
+            if after is not None:
+                row.append(number(after.point.get(name, math.nan), digits=digits))
+                row += [after._between(name, digits)] if after.intervals else []
             rows.append(row)
         return header, rows
 
+    def _between(self, name: str, digits: int) -> str:
+        low, high = (number(end, digits=digits) for end in self.intervals.get(name, (math.nan, math.nan)))
+        return "-" if low == "-" else f"{low} to {high}"
+
     def to_json(self) -> str:
-        """Everything, as JSON; NaN becomes null."""
-        return json.dumps(
-            {
-                "about": self.about,
-                "scores": {name: _null(value) for name, value in self.point.items()},
-                "intervals": {name: [_null(end) for end in ends] for name, ends in self.intervals.items()},
-                "per_member": {name: [_null(v) for v in values] for name, values in self.per_member.items()},
-            },
-            indent=2,
-        )
+        """Everything, as JSON; NaN becomes null. `calibrated`, where there is a calibration, has the same keys."""
+        return json.dumps(self._plain(), indent=2)
+
+    def _plain(self) -> dict[str, Any]:
+        values = {
+            "about": self.about,
+            "scores": {name: _null(value) for name, value in self.point.items()},
+            "intervals": {name: [_null(end) for end in ends] for name, ends in self.intervals.items()},
+            "per_member": {name: [_null(v) for v in values] for name, values in self.per_member.items()},
+        }
+        return values if self.calibrated is None else {**values, "calibrated": self.calibrated._plain()}
 
     @classmethod
     def from_json(cls, text: str) -> Scores:
@@ -98,6 +116,7 @@ class Scores(Mapping[str, float]):
                 intervals={name: (_nan(low), _nan(high)) for name, (low, high) in data["intervals"].items()},
                 per_member={name: tuple(map(_nan, values)) for name, values in data["per_member"].items()},
                 about=data["about"],
+                calibrated=cls.from_json(json.dumps(data["calibrated"])) if data.get("calibrated") else None,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"this is not the JSON of scores: {error!r}") from error

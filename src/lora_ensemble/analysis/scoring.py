@@ -14,6 +14,9 @@ from torch import Tensor
 from lora_ensemble import registry
 from lora_ensemble.predictions import Pooling, Predictions
 
+CALIBRATED = "calibrated_"
+"""Prefix of a score after calibration, in tables."""
+
 TENSORS: dict[str, Callable[[Predictions, Pooling], Any]] = {
     "probs_MBC": lambda p, _: p.probs_MBC,
     "log_probs_MBC": lambda p, _: torch.log_softmax(p.logits_MBC, -1),
@@ -77,7 +80,7 @@ def metrics() -> list[ModuleType]:
 
 def better(score: str) -> str | None:
     """Whether "higher" or "lower" values of a score are better; None: neither, or not a score of ours."""
-    plain = score.partition("[")[0]
+    plain = score.partition("[")[0].removeprefix(CALIBRATED)
     return next((metric.BETTER[plain] for metric in metrics() if plain in metric.BETTER), None)
 
 

@@ -15,7 +15,18 @@ from lora_ensemble.cli.arguments import PROGRAM, parse_some
 from lora_ensemble.errors import UserError, first_line
 from lora_ensemble.printable import never_fail_to_print, printable
 
-ROAD = ("quickstart", "list", "train", "cross-validate", "compare", "predict", "evaluate", "report", "export")
+ROAD = (
+    "quickstart",
+    "list",
+    "train",
+    "cross-validate",
+    "compare",
+    "predict",
+    "calibrate",
+    "evaluate",
+    "report",
+    "export",
+)
 """Commands in the order in which they are used; others that are found in `commands/` follow."""
 
 

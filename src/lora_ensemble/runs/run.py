@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_ensemble import registry
-from lora_ensemble.contracts import Dataset, LoadedBackbone, Split
+from lora_ensemble.contracts import Calibration, Dataset, LoadedBackbone, Split
 from lora_ensemble.errors import ConfigurationError, FileFormatError, RunFolderError
 from lora_ensemble.experiment import Experiment
+from lora_ensemble.runs.calibrated import calibrate_trained
 from lora_ensemble.runs.folder import (
     ENSEMBLE,
     claim,
@@ -48,6 +49,8 @@ def train(
         if (folder / FINISHED).is_file():
             _check_whole(folder)
             _tidy(experiment, folder)
+            if is_main_process():
+                calibrate_trained(Run(folder))
         elif on_progress is not None:
             _train(experiment, folder, on_progress)
         else:
@@ -105,6 +108,24 @@ class Run:
         """The trained ensemble, in evaluation mode; step: as it was in that checkpoint, 0: before training."""
         return self._load(step)[1]
 
+    @property
+    def calibrated(self) -> Calibration | None:
+        """The run's calibration: call it with its predictions, or give it to `Predictions.calibrated`. None where there
+        is none: no validation split, or trained by a version that fitted none (`calibrate` does)."""
+        from lora_ensemble.runs.calibrated import read_calibration
+
+        return read_calibration(self.folder)
+
+    def calibrate(self, name: str = "temperature") -> Calibration:
+        """Fit a calibration (`lora_ensemble.calibrate`) to the validation split, and keep it as the run's, in place of
+        the one before. Raises DataError for a data set without a validation split."""
+        from lora_ensemble.analysis.calibration import calibrate
+        from lora_ensemble.runs.calibrated import CALIBRATION, validation_predictions
+
+        fitted = calibrate(validation_predictions(self), name)
+        fitted.save(self.folder / CALIBRATION)
+        return fitted
+
     def predict(
         self,
         split: str = "test",
@@ -124,6 +145,11 @@ class Run:
             return self.predict_epochs(split, dataset, [epoch])[epoch]
         kept = self._kept(split, dataset, step)
         return self._predict(split, dataset, step, self._load(step)) if kept is None else kept
+
+    def predict_loaded(self, split: str, loaded: tuple[LoadedBackbone, Ensemble]) -> Predictions:
+        """`predict` on a split of the run's data set with its trained ensemble, where that is in memory already."""
+        kept = self._kept(split, None, None)
+        return self._predict(split, None, None, loaded) if kept is None else kept
 
     def predict_epochs(
         self, split: str = "test", dataset: Dataset | None = None, epochs: Sequence[int] | None = None
@@ -292,6 +318,7 @@ def _train(experiment: Experiment, folder: Path, on_progress: OnProgress) -> Non
             "ensemble": digest_of_file(folder / ENSEMBLE / MANIFEST),
         }
         write_finished(folder, finished)
+        calibrate_trained(Run(folder), (backbone, ensemble))
     _tidy(experiment, folder)
     wait_for_all()
 

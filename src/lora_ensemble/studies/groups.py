@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_ensemble import registry
-from lora_ensemble.contracts import Dataset
+from lora_ensemble.contracts import Calibration, Dataset
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.runs.member_parts import in_order, whole
 from lora_ensemble.runs.run import Run
@@ -80,6 +80,18 @@ def joined(runs: Sequence[Run], split: str = "test", dataset: Dataset | None = N
     from lora_ensemble.predictions import Predictions
 
     return Predictions.concat([run.predict(split, dataset) for run in runs])
+
+
+def calibration_of(runs: Sequence[Run], split: str = "test") -> Calibration | None:
+    """The calibration of what `joined` gives: a run's own; of runs side by side a temperature, where each has a
+    calibration. None on the validation split, which calibrations are fitted to, and of a cross-validation."""
+    if split == "validation" or any(run.calibrated is None for run in runs):
+        return None
+    if len(runs) == 1:
+        return runs[0].calibrated
+    from lora_ensemble.analysis import calibrate
+
+    return calibrate(joined(runs, "validation"))
 
 
 def result(

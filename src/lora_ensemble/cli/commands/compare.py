@@ -129,7 +129,9 @@ def _table(folder: Path, form: str) -> str:
 
     rows: dict[str, list[dict[str, float]]] = {}
     for run in Results.load(folder / RESULTS).runs:
-        rows.setdefault(run.method, []).append({**run.scores, "train_seconds": run.cost["train_seconds"]})
+        rows.setdefault(run.method, []).append(
+            {**run.scores.with_calibrated(), "train_seconds": run.cost["train_seconds"]}
+        )
     present = common(name for runs in rows.values() for scores in runs for name in scores)
     shown = table(rows, [*present, "train_seconds"], {"train_seconds": "lower"})
     return {"markdown": shown.to_markdown, "latex": shown.to_latex, "json": shown.to_json}[form]()

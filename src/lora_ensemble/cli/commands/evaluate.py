@@ -35,6 +35,8 @@ class Options(RunOptions):
     """Take all runs as one ensemble, their members side by side."""
     per_fold: bool = False
     """Of cross-validations mean and standard deviation over folds, not the score of their pooled rows."""
+    raw: bool = False
+    """Without the scores after calibration, which stand beside the raw ones where a run has a calibration."""
     epochs: bool = False
     """Scores after each epoch, a row each. Needs runs with --training.save epoch."""
 
@@ -43,9 +45,9 @@ def main(args: Sequence[str]) -> None:
     options = parse(Options, args, "evaluate", __doc__)
     ood = datasets_named(options.ood)
 
-    from lora_ensemble.analysis import evaluate
+    from lora_ensemble.analysis import evaluate_both
     from lora_ensemble.studies.folds.pooled import fold_by_fold
-    from lora_ensemble.studies.groups import by_experiment, ensembles, joined
+    from lora_ensemble.studies.groups import by_experiment, calibration_of, ensembles, joined
 
     if options.per_fold and (options.concat or options.epochs):
         raise UserError(f"--per-fold does not go with {'--concat' if options.concat else '--epochs'}")
@@ -63,7 +65,13 @@ def main(args: Sequence[str]) -> None:
         sets = {name: joined(runs, "test", dataset) for name, dataset in ood.items()}
         outside = next(iter(sets.values())) if len(sets) == 1 else sets
         inside = joined(runs, options.split)
-        scores = evaluate(inside, outside, intervals=len(chosen) == 1, pooling=options.pooling)
+        scores = evaluate_both(
+            inside,
+            outside,
+            calibration=None if options.raw else calibration_of(runs, options.split),
+            intervals=len(chosen) == 1,
+            pooling=options.pooling,
+        )
         scored.setdefault(label, []).append(scores)
     print(_rendered(scored, options).rstrip())
 
@@ -92,7 +100,8 @@ def _rendered(scored: dict[str, list[Scores]], options: Options) -> str:
     from lora_ensemble.analysis import table
 
     (first, *more), *others = scored.values()
-    shown = table(scored, options.scores or None) if more or others or options.scores else first
+    rows = {label: [scores.with_calibrated() for scores in seeds] for label, seeds in scored.items()}
+    shown = table(rows, options.scores or None) if more or others or options.scores else first
     if options.format == "json":
         return shown.to_json()
     return shown.to_markdown() if options.format == "markdown" else shown.to_latex()
