@@ -105,9 +105,7 @@ def test_the_command(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert (run.folder / CALIBRATION).read_text() == before
 
 
-def test_a_calibration_that_is_damaged_or_another_runs_is_refused(
-    run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_calibration_that_is_damaged_or_another_runs_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     path = run.folder / CALIBRATION
     whole = path.read_text()
     path.write_text(whole.replace('"members": 2', '"members": 3'))

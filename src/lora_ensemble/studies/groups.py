@@ -110,6 +110,7 @@ def result(
     outside = {name: joined(runs, "test", dataset) for name, dataset in (ood or {}).items()}
     seeds = {run.experiment.seed for run in runs}
     seed = seeds.pop() if len(seeds) == 1 else None
+    own = calibration_of(runs, split)
     return summarise(
         p,
         label,
@@ -118,6 +119,7 @@ def result(
         cost=_cost(runs, split),
         examples=examples,
         validation=_validation(runs, split),
+        calibration="temperature" if own is None else own.name,
         previews=previews_of(runs[0].experiment.dataset, split)
         if shown and not isinstance(runs[0], PooledFolds)
         else None,
