@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lora_ensemble.engine.config import LoraEnsembleConfig
 from lora_ensemble.engine.lora import LoraEnsemble
-from lora_ensemble.errors import ConfigurationError, FileFormatError, NoMatchError
+from lora_ensemble.errors import ConfigurationError, FileFormatError, NoMatchError, UserError
 from tiny_models import TINY, around_peft
 from tolerance import close
 
@@ -202,17 +202,98 @@ def test_ours_come_back_with_their_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"use_dora": True}, r"use_dora = True has no meaning for an ensemble"),
-        ({"bias": "all"}, r"bias = 'all' has no meaning for an ensemble"),
-        ({"init_lora_weights": "pissa"}, r"init_lora_weights = 'pissa' has no meaning for an ensemble"),
-        ({"init_lora_weights": "olora"}, r"init_lora_weights = 'olora' has no meaning for an ensemble"),
+        ({"use_dora": True}, r"use_dora = True is not supported yet: its update depends on the norms"),
+        ({"bias": "all"}, r"bias = 'all' is not supported yet: members have no bias of their own"),
+        ({"init_lora_weights": "pissa"}, r"init_lora_weights = 'pissa' is not supported yet: it changes the weights"),
+        ({"init_lora_weights": "olora"}, r"init_lora_weights = 'olora' is not supported yet"),
+        ({"lora_bias": True}, r"lora_bias = True is not supported yet: members have no bias of their own"),
+        ({"target_parameters": ["x.weight"]}, r"target_parameters = \['x.weight'\] is not supported yet"),
+        ({"r": 3}, r"lora_A\.weight is of rank 2, adapter_config\.json says r = 3$"),
+        ({"r": 10**9}, r"lora_A\.weight is of rank 2, adapter_config\.json says r = 1000000000$"),
+        ({"r": -1}, r"r"),
+        ({"r": "two"}, r"is no configuration of a LoRA adapter: 'two' where a number is expected$"),
+        ({"lora_alpha": None}, r"is no configuration of a LoRA adapter: None where a number is expected$"),
+        ({"rank_pattern": {"q_proj": 4}}, r"lora_A\.weight is of rank 2, adapter_config\.json says r = 4$"),
     ],
 )
 def test_adapters_that_mean_something_else(config: dict[str, Any], message: str, tmp_path: Path) -> None:
     adapter("vit", tmp_path, 0, target_modules=["q_proj"])
     rename_to_old(tmp_path, [], **config)
-    with pytest.raises(ConfigurationError, match=message):
+    model = TINY["vit"].build()
+    before = {name: parameter.data_ptr() for name, parameter in model.named_parameters()}
+    with pytest.raises(UserError, match=message) as raised:
+        LoraEnsemble.from_peft(model, tmp_path)
+    assert "\n" not in str(raised.value)
+    assert {name: parameter.data_ptr() for name, parameter in model.named_parameters()} == before
+
+
+def test_a_failing_from_peft_leaves_the_model_as_it_was(tmp_path: Path) -> None:
+    adapter("vit", tmp_path, 0, target_modules=["q_proj"], modules_to_save=["classifier"])
+    file = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(file)
+    last = "base_model.model.classifier.bias"  # found to be wrong when all else is in place
+    save_file(tensors | {last: torch.ones(7)}, file)
+    model = TINY["vit"].build()
+    model.vit.layers[0].requires_grad_(False)
+    inputs, _ = TINY["vit"].batch(ROWS)
+    names, logits = dict(model.named_modules()), model(**inputs).logits
+    wanted = [p.requires_grad for p in model.parameters()]
+    with pytest.raises(FileFormatError, match=r"classifier\.bias has shape"):
+        LoraEnsemble.from_peft(model, tmp_path)
+    assert dict(model.named_modules()) == names
+    assert [p.requires_grad for p in model.parameters()] == wanted
+    assert torch.equal(model(**inputs).logits, logits)
+    save_file(tensors, file)
+    LoraEnsemble.from_peft(model, tmp_path)  # and it is not spoilt
+
+
+def test_adapters_of_another_base_are_warned_of(tmp_path: Path) -> None:
+    adapter("vit", tmp_path, 0, target_modules=["q_proj"])
+    rename_to_old(tmp_path, [], base_model_name_or_path="google/vit-base-patch16-224")
+    model = TINY["vit"].build()
+    model.config.name_or_path = "facebook/dino-vitb16"
+    with pytest.warns(
+        UserWarning, match=r"trained over google/vit-base-patch16-224; the model is facebook/dino-vitb16$"
+    ):
+        LoraEnsemble.from_peft(model, tmp_path)
+    model = TINY["vit"].build()
+    model.config.name_or_path = "/data/vit-base-patch16-224"
+    LoraEnsemble.from_peft(model, tmp_path)
+
+
+class Harm:
+    def __reduce__(self) -> Any:
+        return (Path("/tmp/harm").touch, ())
+
+
+def test_older_adapters_are_read_and_nothing_in_them_runs(tmp_path: Path) -> None:
+    expected = adapter("vit", tmp_path, 0, target_modules=["q_proj"], modules_to_save=["classifier"])
+    file = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(file)
+    file.unlink()
+    torch.save(tensors, tmp_path / "adapter_model.bin")
+    close(ours("vit", tmp_path)(**TINY["vit"].batch(ROWS)[0]).logits[0], expected)
+    torch.save({"x": Harm()}, tmp_path / "adapter_model.bin")
+    with pytest.raises(FileFormatError, match=r"adapter_model\.bin is no file of tensors: ") as raised:
         ours("vit", tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "message"),
+    [
+        (
+            "bert",
+            {"target_modules": ["word_embeddings"]},
+            r"lora_embedding_A is not supported yet: it adapts embeddings",
+        ),
+        ("vit", {"target_modules": ["q_proj"], "use_dora": True}, r"use_dora = True is not supported yet"),
+    ],
+)
+def test_adapters_with_other_parts(name: str, config: dict[str, Any], message: str, tmp_path: Path) -> None:
+    adapter(name, tmp_path, 0, **config)
+    with pytest.raises(ConfigurationError, match=message):
+        ours(name, tmp_path)
 
 
 def test_folders_that_are_no_adapters(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PREFIX = "base_model.model."
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
-_HEADS_OF_TASKS = {
+HEADS_OF_TASKS = {
     "SEQ_CLS": ["classifier", "score"],
     "TOKEN_CLS": ["classifier", "score"],
     "QUESTION_ANS": ["qa_outputs"],
@@ -131,7 +131,7 @@ def _tensors_beside(ensemble: LoraEnsemble) -> dict[str, Tensor]:
     for modules to save as well, and does not load an adapter without them."""
     saved = [*ensemble.heads, *ensemble.shared_modules()]
     task = peft_task(ensemble.plain_model(), ensemble.config.task_type)
-    endings = tuple({*saved, *_HEADS_OF_TASKS.get(str(task), [])})
+    endings = tuple({*saved, *HEADS_OF_TASKS.get(str(task), [])})
     members = [path for path, _ in ensemble.member_layers()]
     found: dict[str, Tensor] = {}
     for path, module in unwrapped(ensemble.model).named_modules():

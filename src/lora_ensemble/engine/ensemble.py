@@ -108,6 +108,10 @@ class Ensemble(nn.Module):
         grads = [p.grad[None] for p in self.parameters() if p.requires_grad and p.grad is not None]
         yield range(1), grads
 
+    def fingerprint(self) -> dict[str, Any] | None:
+        """What tells the weights that are not saved with the ensemble; None: all are saved, or they cannot be told."""
+        return None
+
     def penalty_M(self, members: range) -> Tensor | None:
         """A regularisation term added to each member's loss, (len(members),), or None."""
         return None

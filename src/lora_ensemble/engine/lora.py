@@ -20,12 +20,14 @@ from lora_ensemble.engine.adapters import load_members, save_adapters
 from lora_ensemble.engine.checkpointing import checkpoint_blocks, forget_checkpointing
 from lora_ensemble.engine.config import LoraEnsembleConfig
 from lora_ensemble.engine.ensemble import Ensemble
+from lora_ensemble.engine.fingerprint import fingerprint
 from lora_ensemble.engine.folding import batch_size, fold, unfold
 from lora_ensemble.engine.initialisation import member_generator
 from lora_ensemble.engine.layers.adapter import AdapterLayer
 from lora_ensemble.engine.layers.member import MemberLayer
 from lora_ensemble.engine.layers.passes import Pass, PassState
 from lora_ensemble.engine.layers.per_member import per_member
+from lora_ensemble.engine.provenance import source_of
 from lora_ensemble.engine.targets import find_targets
 from lora_ensemble.engine.tasks import find_task
 from lora_ensemble.engine.trunk import SharedTrunk, forget_trunk
@@ -55,20 +57,26 @@ class LoraEnsemble(Ensemble):
         self._task = find_task(plain, config.task_type)
         self.heads = config.modules_to_save = _heads(plain, config)
         self.targets = {target.path: target for target in find_targets(plain, config)}
-        kind = kinds.find(AdapterLayer, config.adapter, layers, "adapters", "kind of adapter")
-        model.requires_grad_(False)
-        for path, target in self.targets.items():
-            surgery.replace(plain, path, kind.adapt(surgery.get(plain, path), self.state, target, config))
-            surgery.ensure_called(plain, path)
-        for head in self.heads:
-            surgery.replace(plain, head, per_member(surgery.get(plain, head), self.state, config.members))
-        self.also_trained = shared.find_shared(plain, config.also_trained or ())
-        for parameter in shared.parameters(plain, self.also_trained):
-            parameter.requires_grad_(True)
+        self.source = source_of(plain)
+        with surgery.unchanged_on_error(model):
+            self._rewrite(model, plain)
         self.model = model
-        self.source = _source(plain)
         self.trunk = SharedTrunk(model, self.state)
         self._draw()
+
+    def _rewrite(self, model: nn.Module, plain: nn.Module) -> None:
+        """Put members in place of the layers to adapt and of the heads; freeze everything else."""
+        c = self.config
+        adapter = kinds.find(AdapterLayer, c.adapter, layers, "adapters", "kind of adapter")
+        model.requires_grad_(False)
+        for path, target in self.targets.items():
+            surgery.replace(plain, path, adapter.adapt(surgery.get(plain, path), self.state, target, c))
+            surgery.ensure_called(plain, path)
+        for head in self.heads:
+            surgery.replace(plain, head, per_member(surgery.get(plain, head), self.state, c.members))
+        self.also_trained = shared.find_shared(plain, c.also_trained or ())
+        for parameter in shared.parameters(plain, self.also_trained):
+            parameter.requires_grad_(True)
 
     def _draw(self) -> None:
         c = self.config
@@ -179,6 +187,16 @@ class LoraEnsemble(Ensemble):
         """Every tensor of those modules, by its path in the plain backbone."""
         return shared.tensors(unwrapped(self.model), self.also_trained)
 
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Of what is frozen, by its names in the plain backbone."""
+        members = tuple(f"{path}." for path, _ in self.member_layers())
+        common = self.shared_tensors().keys()
+        frozen = {}
+        for name, tensor in unwrapped(self.model).state_dict().items():
+            if name not in common and (".base_layer." in name or not name.startswith(members)):
+                frozen[name.replace(".base_layer.", ".")] = tensor
+        return fingerprint(frozen)
+
     def save_pretrained(self, folder: str | Path) -> None:
         """A manifest (`ensemble.json`) and one standard PEFT adapter folder per member, which PEFT, vLLM and the hub
         can use without this library."""
@@ -209,23 +227,3 @@ def _heads(model: nn.Module, config: LoraEnsembleConfig) -> list[str]:
         what = f"classification head (name it in modules_to_save, or say [] for none) in {type(model).__name__}"
         raise surgery.nothing_matches(what, "", surgery.linears(model))
     return [] if head is None else [head]
-
-
-def _source(model: nn.Module) -> dict[str, Any]:
-    """What is needed to load the backbone again, as far as the model itself knows."""
-    config: Any = getattr(model, "config", None)
-    if hasattr(config, "name_or_path") and hasattr(model, "save_pretrained"):
-        return {
-            "library": "transformers",
-            "name": config.name_or_path,
-            "class": type(model).__name__,
-            "num_labels": getattr(config, "num_labels", None),
-        }
-    cfg = getattr(model, "pretrained_cfg", None)
-    if cfg:
-        return {
-            "library": "timm",
-            "name": cfg.get("architecture"),
-            "num_labels": getattr(model, "num_classes", None),
-        }
-    return {"library": None, "class": type(model).__name__}

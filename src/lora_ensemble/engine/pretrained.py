@@ -7,8 +7,10 @@ from typing import Any, Self
 
 from torch import nn
 
+from lora_ensemble.engine.fingerprint import fingerprint
 from lora_ensemble.engine.networks import NetworkEnsemble
 from lora_ensemble.engine.saving import saving, write_manifest
+from lora_ensemble.engine.wrapping import unwrapped
 
 
 class PretrainedEnsemble(NetworkEnsemble):
@@ -18,6 +20,9 @@ class PretrainedEnsemble(NetworkEnsemble):
 
     def __init__(self, network: nn.Module, method: str = "zero-shot"):
         super().__init__([network.requires_grad_(False)], method=method)
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        return fingerprint(unwrapped(self.networks[0]).state_dict())
 
     def save_pretrained(self, folder: str | Path) -> None:
         """A manifest, which says which backbone it is."""

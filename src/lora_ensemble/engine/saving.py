@@ -77,6 +77,9 @@ def write_manifest(ensemble: Ensemble, folder: Path, member_folders: Sequence[st
         "config": config,
         "files": {f"{m}/{name}": d for m in member_folders for name, d in digests_in(folder / m).items()},
     }
+    base = ensemble.fingerprint()
+    if base is not None:
+        manifest["base"] = base
     write_record(folder / MANIFEST, manifest)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,6 +32,25 @@ def replace(model: nn.Module, path: str, new: nn.Module) -> None:
     """Put `new` where `path` points to."""
     parent, _, name = path.rpartition(".")
     setattr(model.get_submodule(parent), name, new)
+
+
+@contextmanager
+def unchanged_on_error(model: nn.Module) -> Iterator[None]:
+    """Inside, modules may be replaced and parameters frozen; where that fails, the model is left as it was."""
+    children = [(module, dict(module._modules)) for module in model.modules()]
+    wanted = [(p, p.requires_grad) for p in model.parameters()]
+    separate = [m for m in model.modules() if getattr(m, "qkv_bias_separate", None) is False]
+    try:
+        yield
+    except BaseException:
+        for module, own in children:
+            module._modules.clear()
+            module._modules.update(own)
+        for parameter, trained in wanted:
+            parameter.requires_grad_(trained)
+        for module in separate:
+            module.qkv_bias_separate = False  # type: ignore[assignment]
+        raise
 
 
 def ensure_called(model: nn.Module, path: str) -> None:
