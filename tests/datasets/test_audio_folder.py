@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audio_sources import FORMATS, encoded, sounds, write_sound
+from audio_sources import FORMATS, encoded, sounds, write_parquet, write_sound, write_table
 
 from lora_ensemble.contracts import Split
 from lora_ensemble.datasets.audio_folder import AudioFolder
+from lora_ensemble.datasets.audio_table import AudioTable
 from lora_ensemble.errors import DataError, UnknownNameError
 
 SUFFIXES = list(FORMATS)
@@ -102,26 +103,88 @@ def test_what_is_no_folder_of_classes(tmp_path):
         AudioFolder(str(tmp_path / "given")).load("train")
 
 
-@pytest.mark.parametrize(
-    ("parts", "said"),
-    [
-        (("train", "val", "test"), "'val' beside them must be named 'validation'"),
-        (("train", "validation"), "has train and validation: a folder that is split needs train and test"),
-        (("train", "valid"), "has train and valid: a folder that is split needs train and test"),
-    ],
-)
-def test_splits_of_other_names_are_neither_classes_nor_left_out(tmp_path, parts, said):
-    for part in parts:
-        written(tmp_path / part, number=1)
-    with pytest.raises(DataError, match=said):
+@pytest.mark.parametrize("name", ["val", "valid", "dev"])
+def test_other_names_of_splits(tmp_path, name):
+    for part in ("train", name, "test"):
+        written(tmp_path / part, number=10)
+    splits = loaded(AudioFolder(str(tmp_path)))
+    for part, split in zip(("train", name, "test"), splits.values(), strict=True):
+        assert len(split) == 30
+        assert all(i.startswith(f"{part}/") for i in split.ids)
+    written(tmp_path / "validation", number=1)
+    with pytest.raises(DataError, match="has two folders for the validation split"):
         AudioFolder(str(tmp_path)).load("train")
+
+
+def test_a_test_split_that_is_missing_is_drawn(tmp_path):
+    for part in ("train", "val"):
+        written(tmp_path / part, number=10)
+    splits = loaded(AudioFolder(str(tmp_path)))
+    assert {name: len(split) for name, split in splits.items()} == {"train": 24, "validation": 30, "test": 6}
+    (tmp_path / "train").rename(tmp_path / "testing")
+    with pytest.raises(DataError, match="has no folder to train on, only test and validation"):
+        AudioFolder(str(tmp_path)).load("train")
+
+
+@pytest.mark.filterwarnings("ignore:.* too few rows of some classes", "ignore:.* copies of other rows")
+def test_by_content_new_recordings_move_no_old_one(tmp_path):
+    before = loaded(AudioFolder(str(written(tmp_path, number=30)), split_by="content"))
+    written(tmp_path, number=30, owl=10)
+    after = loaded(AudioFolder(str(tmp_path), split_by="content"))
+    assert all(set(before[name].ids) <= set(after[name].ids) for name in before)
+
+
+@pytest.mark.parametrize("form", ["folder", "table", "parquet"])
+@pytest.mark.filterwarnings("ignore:.* too few rows of some classes")
+def test_tables(tmp_path, form):
+    root = written(tmp_path / "sounds", number=20)
+    files = sorted(p for p in root.rglob("*.*") if p.suffix != ".txt")
+    names = [p.relative_to(root).as_posix() for p in files]
+    rows = [{"filename": name, "kind": name.split("/")[0], "who": name.split("/")[1]} for name in names]
+    if form == "parquet":
+        write_parquet(tmp_path / "t.parquet", rows, [p.read_bytes() for p in files])
+        data = AudioTable(str(tmp_path / "t.parquet"), label_column="kind", group_column="who")
+    else:
+        write_table(root / "metadata.csv", rows)
+        fields = {"label_column": "kind", "group_column": "who"}
+        data = (
+            AudioFolder(str(root), **fields) if form == "folder" else AudioTable(str(root / "metadata.csv"), **fields)
+        )
+    splits = loaded(data)
+    assert sum(map(len, splits.values())) == 60
+    for split in splits.values():
+        assert split.classes == ["dog", "rain", "train"]
+        assert {e["audio"].dtype for e in split.examples} == {np.dtype(np.float32)}
+    if form != "parquet":
+        homes = [{name.split("/")[1] for name in split.ids} for split in splits.values()]
+        assert all(one.isdisjoint(other) for one, other in combinations(homes, 2))
+
+
+def test_a_flat_folder_as_an_out_of_distribution_set(tmp_path):
+    for i, sound in enumerate(sounds(3)):
+        write_sound(tmp_path / f"{i}.wav", sound)
+    data = AudioFolder(str(tmp_path), carve=False)
+    assert data.splits == ("test",)
+    assert (len(data.load("test")), data.load("test").labels) == (3, None)
+
+
+def test_broken_recordings_are_left_out_when_asked(tmp_path):
+    written(tmp_path, number=20)
+    (tmp_path / "dog" / "broken.wav").write_bytes(b"RIFF")
+    (tmp_path / "stray.wav").write_bytes(b"RIFF")
+    with (
+        pytest.warns(UserWarning, match="1 of 61 clips of audio-folder .*broken.wav .* left out"),
+        pytest.warns(UserWarning, match="1 recordings in no folder of a class are left out"),
+    ):
+        split = AudioFolder(str(tmp_path), skip_unreadable=True).load("train")
+    assert "dog/broken.wav" not in split.ids
 
 
 def test_recordings_in_formats_that_cannot_be_read_are_not_left_out(tmp_path):
     written(tmp_path, number=3)
     (tmp_path / "rain" / "phone.m4a").write_bytes(b"")
     (tmp_path / "rain" / "._0.wav").write_bytes(b"")  # of a Mac's archives
-    with pytest.raises(DataError, match=r"has 1 recordings in a format that cannot be read, such as rain/phone\.m4a"):
+    with pytest.raises(DataError, match=r"1 of 10 rows of .*: rain/phone\.m4a is in a format that cannot be"):
         AudioFolder(str(tmp_path)).load("train")
 
 

@@ -150,6 +150,10 @@ def test_groups_and_copies_stay_together(tmp_path):
     assert all(one.isdisjoint(other) for one, other in combinations(homes, 2))
     with pytest.warns(UserWarning, match="has 100 copies of other rows, each in one split"):
         twice = loaded(write(tmp_path / "u.csv", [*ROWS, *({**r, "text": f" {r['text']} "} for r in ROWS)]))
+    with pytest.warns(
+        UserWarning, match="has 1 copies of other rows, each in one split; 1 have copies with another label"
+    ):
+        loaded(write(tmp_path / "v.csv", [*ROWS, {**ROWS[0], "label": "glad"}]))
     texts = [{e["text"].strip() for e in split.examples} for split in twice.values()]
     assert all(one.isdisjoint(other) for one, other in combinations(texts, 2))
     assert sum(map(len, twice.values())) == len({i for split in twice.values() for i in split.ids}) == 200

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from lora_ensemble.audio.clips import checked, some
+from lora_ensemble.audio.clips import looked_at, some
 from lora_ensemble.audio.masking import PUBLISHED_FILL, Masking
 from lora_ensemble.contracts import Dataset, Split
 from lora_ensemble.errors import DataError, UnknownNameError
@@ -63,23 +63,32 @@ class AudioDataset(Dataset):
         if problems := self.problems():
             raise DataError(problems[0])
 
-    def _split(self, split: str, source: Source, parts: Mapping[str, np.ndarray]) -> Split:
+    def _split(self, split: str, source: Source, parts: Mapping[str, np.ndarray], skip: bool = False) -> Split:
         """A split, of which `parts` has the row numbers, after a look at its clips, with "train" at all clips.
 
-        Raises DataError that lists all clips that cannot be used, or the classes of which there is none to train on."""
+        skip: leave out those that cannot be used, with a warning. Raises DataError that counts them otherwise, and for
+        classes of which there is none to train on."""
         rows = parts[split]
-        labels, ids = source.labels[rows], [source.ids[row] for row in rows]
         if len(rows) == 0:
             raise DataError(f"{source.where}: of {len(source.ids)} clips there is none for the {split} split")
         if split == "train":
-            known = set(labels.tolist())
+            known = set(source.labels[rows].tolist())
             if missing := [name for label, name in enumerate(source.classes) if label not in known]:
                 raise DataError(
                     f"{source.where} has no clip to train on for {len(missing)} of {len(source.classes)} classes: "
                     f"{', '.join(missing)}"
                 )
-            clips = checked(source.stored, source.ids, self.name).take(rows)
-        else:
-            clips = checked(some(source.stored, rows), ids, self.name)
-        augment = self.masking() if split == "train" else None
-        return Split(clips, labels, ids, source.classes, self.modality, augment)
+        looked = range(len(source.ids)) if split == "train" else rows.tolist()
+        stored = source.stored if split == "train" else some(source.stored, rows)
+        clips, good = looked_at(stored, [source.ids[row] for row in looked], self.name, skip=skip)
+        place = {looked[number]: at for at, number in enumerate(good)}
+        kept = [row for row in rows.tolist() if row in place]
+        labels = source.labels[kept]
+        return Split(
+            examples=clips.take([place[row] for row in kept]),
+            labels=None if (labels < 0).all() else labels,
+            ids=[source.ids[row] for row in kept],
+            classes=source.classes,
+            modality=self.modality,
+            augment=self.masking() if split == "train" else None,
+        )

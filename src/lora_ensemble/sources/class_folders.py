@@ -17,6 +17,10 @@ TABLES = ("metadata", "labels")
 """Names, without ending, of tables that say what the files of a folder are."""
 
 
+STRAY = " is in no folder of a class"
+"""What is wrong with such a file, after its name."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """What is looked for."""
@@ -54,7 +58,7 @@ def read(root: Path, kind: Kind, group: str | None = None, labelled: bool = True
             elif suffix not in kind.suffixes or "__MACOSX" in inside:
                 others.append(name)
             elif len(inside) == 1 and labelled and part != "test":
-                own.problems.append(f"{name} is in no folder of a class")
+                own.problems.append(name + STRAY)
             else:
                 _add(own, name, path, part, inside[0] if len(inside) > 1 else None)
     if not len(own) and not own.problems:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -147,15 +146,7 @@ def _check(
     own: OwnRows, rows: dict[str, np.ndarray], labels_N: np.ndarray, classes: Sequence[str], carve: bool
 ) -> None:
     """Say what is strange. Raises DataError for a split that has no rows."""
-    counts = Counter(own.content)
-    if copies := len(own) - len(counts):
-        part_of = {row: part for part, found in rows.items() for row in found.tolist()}
-        homes: dict[str, set[str]] = {}
-        for row, content in enumerate(own.content):
-            homes.setdefault(content, set()).add(part_of[row])
-        across = sum(len(home) > 1 for home in homes.values())
-        where = f"{across} of them are in several of the splits that were given" if across else "each in one split"
-        warnings.warn(f"{own.where} has {copies} copies of other rows, {where}", stacklevel=4)
+    _say_copies(own, rows, labels_N)
     if not carve:
         return
     per_class = {name: int((labels_N == number).sum()) for number, name in enumerate(classes)}
@@ -167,6 +158,22 @@ def _check(
                 f"fewest are {some_of(rare, 10)}"
             )
     _say_missing(own, rows, labels_N, classes)
+
+
+def _say_copies(own: OwnRows, rows: dict[str, np.ndarray], labels_N: np.ndarray) -> None:
+    part_of = {row: part for part, found in rows.items() for row in found.tolist()}
+    homes: dict[str, set[str]] = {}
+    labels: dict[str, set[int]] = {}
+    for row, content in enumerate(own.content):
+        homes.setdefault(content, set()).add(part_of[row])
+        labels.setdefault(content, set()).add(int(labels_N[row]))
+    if len(homes) == len(own):
+        return
+    across = sum(len(home) > 1 for home in homes.values())
+    said = f"{across} of them are in several of the splits that were given" if across else "each in one split"
+    if torn := sum(len(found) > 1 for found in labels.values()):
+        said += f"; {torn} have copies with another label"
+    warnings.warn(f"{own.where} has {len(own) - len(homes)} copies of other rows, {said}", stacklevel=5)
 
 
 def _say_missing(own: OwnRows, rows: dict[str, np.ndarray], labels_N: np.ndarray, classes: Sequence[str]) -> None:
