@@ -12,6 +12,8 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks, transformers 5 warns
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec:FutureWarning")  # lightning asks, torch warns
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")  # lightning's advice
 def test_an_example_runs(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,8 +63,12 @@ def opened(batch: dict[str, Any]) -> Batch:
 
 
 def batches(
-    split: Split, collate: CollateExamples, rows: Sampler, workers: int, labelled: CollateLabelled | None = None
-) -> DataLoader:
+    split: Split,
+    collate: CollateExamples,
+    rows: Sampler[list[int]],
+    workers: int,
+    labelled: CollateLabelled | None = None,
+) -> DataLoader[Any]:
     """A loader of checked batches on the CPU, in pinned memory where there is a GPU. Draws no global random numbers."""
     return DataLoader(
         range(len(split)),  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ def _of_tokens(
         assert labels is not None
         counts = (labels[:, 1:] != IGNORE).sum(1).tolist()
         kept_MNC = backbone.by_token(logits, labels).cpu()
-        parts |= {next(left): part for part in kept_MNC.split(counts, dim=1)}
+        parts |= {next(left): part for part in torch.split(kept_MNC, counts, dim=1)}
     logits_MNC = torch.cat([parts[row] for row in range(len(split))], dim=1)
     ids = [f"{split.ids[row]}#{n + 1}" for row in range(len(split)) for n in range(parts[row].shape[1])]
     *others, rest = backbone.other_classes

@@ -57,6 +57,12 @@ class Ensemble(nn.Module):
     class_weights: Tensor | None
     """Weights of the classes in the loss, (C,)."""
 
+    accepts_loss_kwargs: ClassVar[bool] = False
+    """What transformers' Trainer asks: each batch's loss is a mean of its own."""
+
+    evaluated_by_members: bool = False
+    """Set by a Trainer that knows that the first axis of the logits is the members."""
+
     loss_name: str
     """Which of `losses.LOSSES` is trained."""
 
@@ -122,6 +128,19 @@ class Ensemble(nn.Module):
     def trained_members(self) -> range:
         """Members that a training step runs; MC dropout and snapshots train one network."""
         return range(self.members)
+
+    @property
+    def main_input_name(self) -> str:
+        """transformers' Trainer asks for it in every batch that it evaluates. Raises ConfigurationError for a Trainer
+        that would put batches one after another along the members."""
+        if self.training or self.evaluated_by_members:
+            return "input_ids"
+        raise ConfigurationError(
+            [
+                "a Trainer would put the batches of an ensemble one after another along its members; evaluate and "
+                "predict with lora_ensemble.interop.trainer.EnsembleTrainer"
+            ]
+        )
 
     # What all share -----------------------------------------------------------------------------------------------
 

@@ -24,4 +24,5 @@ def class_weights(labels_N: np.ndarray, num_classes: int, kind: str, beta: float
             assert kind == "ens", kind
             weights_C = (1 - beta) / (1 - beta**counts_C)
     weights_C = np.where(counts_C > 0, weights_C, 0.0)
-    return (weights_C / weights_C.sum()).astype(np.float32)
+    normalised_C: np.ndarray = (weights_C / weights_C.sum()).astype(np.float32)
+    return normalised_C
