@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.training.acceleration import accelerated
@@ -24,6 +25,7 @@ def test_trainings_of_different_precision_follow_one_another(tmp_path: Path) -> 
 
 
 def test_the_callers_accelerator_is_left_alone(tmp_path: Path) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)  # of other tests in this process
     own = Accelerator(cpu=True, mixed_precision="bf16")
     own.gradient_state.plugin_kwargs["num_steps"] = 4
     own.sync_gradients = False  # in the middle of an accumulation
@@ -33,6 +35,7 @@ def test_the_callers_accelerator_is_left_alone(tmp_path: Path) -> None:
     assert own.state.mixed_precision == "bf16"
     assert own.sync_gradients is False
     own.sync_gradients = True
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.mark.parametrize(
