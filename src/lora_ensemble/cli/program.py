@@ -66,6 +66,10 @@ class Everywhere:
 
 
 def _run(args: list[str]) -> None:
+    if args and args[0] in ("--tyro-print-completion", "--tyro-write-completion"):
+        from lora_ensemble.cli.completion import complete
+
+        complete(args)
     everywhere, words = parse_some(Everywhere, args)
     for file in everywhere.plugin:
         registry.give(file)
@@ -94,6 +98,7 @@ def overview() -> str:
             *lines,
             "",
             f"{PROGRAM} COMMAND --help says more about one; --version prints the version.",
+            "--tyro-print-completion bash|zsh|tcsh prints a script for your shell.",
             "--plugin FILE.py, with any command, adds plug-ins of your own, as LORA_ENSEMBLE_PLUGINS does.",
         ]
     )

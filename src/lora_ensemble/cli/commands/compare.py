@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lora_ensemble import registry
-from lora_ensemble.cli.arguments import PROGRAM, parse
-from lora_ensemble.cli.commands.train import configured, taken
+from lora_ensemble.cli import recipe_words
+from lora_ensemble.cli.arguments import PROGRAM, parse, parse_some
 from lora_ensemble.cli.data_names import datasets_named
 from lora_ensemble.cli.display import Display
+from lora_ensemble.cli.lists import Words, items, whole_numbers
 from lora_ensemble.errors import ConfigurationError, UserError
 from lora_ensemble.studies.comparing import REPORT, RESULTS, RUNS, Task, compare
 
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 class Options:
     output: Path = Path("compare")
     """Folder for the runs, results.json and report.html. Started again, it keeps what is finished."""
-    seeds: str = "0,1,2"
-    """Seeds of each row, with commas."""
-    vary: str | None = None
+    seeds: Words = ()
+    """Seeds of each row, with commas or spaces. Default: 0,1,2."""
+    vary: Words = ()
     """A field and its values, one row each: `method.r=1,2,4`. Several with spaces between: all combinations."""
     ood: str | None = None
     """Out-of-distribution data sets: NAME or NAME=FOLDER, several with commas."""
@@ -40,17 +41,13 @@ class Options:
     """Members of each ensemble. Default: those of the recipes. Single networks keep their one."""
 
 
-OWN = tuple(f"--{name}" for name in Options.__dataclass_fields__)
-
-
 def main(args: Sequence[str]) -> None:
     recipes = list(itertools.takewhile(lambda word: not word.startswith("-"), args))
     words = list(args[len(recipes) :])
     if not args or {"-h", "--help"} & set(words):
-        words = ["--help"]
-    own, rest = _own(words)
-    about = f"{__doc__}\n\nAny flag of `{PROGRAM} train RECIPE` is for every recipe."
-    options = parse(Options, own, "compare RECIPE...", about)
+        about = f"{__doc__}\n\nAny flag of `{PROGRAM} train RECIPE` is for every recipe."
+        parse(Options, ["--help"], "compare RECIPE...", about)
+    options, rest = parse_some(Options, words, "compare")
     if not recipes:
         raise UserError(f"give at least one recipe first ({PROGRAM} list recipes names all)")
     planned = list(_tasks(recipes, rest, options))
@@ -63,24 +60,14 @@ def main(args: Sequence[str]) -> None:
     print(f"look at {options.output / REPORT}", file=sys.stderr)
 
 
-def _own(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words that are for this command, and those that are for every recipe."""
-    own = [word for word in words if word == "--help"]
-    rest = [word for word in words if word != "--help"]
-    for flag in OWN:
-        value, rest = taken(rest, flag)
-        if value is not None:
-            own += [flag, value]
-    return own, rest
-
-
 def _tasks(recipes: Sequence[str], words: Sequence[str], options: Options) -> Iterator[Task]:
     ood = datasets_named(options.ood)
+    seeds = whole_numbers("--seeds", options.seeds or (("0", "1", "2"),))
     if twice := [recipe for recipe in recipes if recipes.count(recipe) > 1]:
         raise ConfigurationError([f"recipe {twice[0]!r} is given twice"])
-    for seed, recipe, varied in itertools.product(_seeds(options.seeds), recipes, _varied(options.vary)):
+    for seed, recipe, varied in itertools.product(seeds, recipes, _varied(options.vary)):
         flags = [word for field, value in varied for word in (f"--{field.replace('_', '-')}", value)]
-        experiment, _ = configured(recipe, [*words, *flags])
+        experiment = recipe_words.asked(recipe, [*words, *flags], recipe_words.Options, "train").experiment
         if options.members is not None and experiment.method.members > 1:
             experiment = replace(experiment, method=replace(experiment.method, members=options.members))
         label = " ".join([recipe, *(f"{field}={value}" for field, value in varied)])
@@ -88,22 +75,17 @@ def _tasks(recipes: Sequence[str], words: Sequence[str], options: Options) -> It
         yield Task(label, replace(experiment, seed=seed, name=label), folder, ood)
 
 
-def _seeds(text: str) -> list[int]:
-    words = text.split(",")
-    if not all(word.strip().isdecimal() for word in words) or len({int(word) for word in words}) < len(words):
-        raise UserError(f"--seeds {text!r}: expected different whole numbers with commas, for instance 0,1,2")
-    return [int(word) for word in words]
-
-
-def _varied(text: str | None) -> list[tuple[tuple[str, str], ...]]:
+def _varied(given: tuple[tuple[str, ...], ...]) -> list[tuple[tuple[str, str], ...]]:
     """Every combination of the values of `field=value,value field=value,...`, as pairs of field and value."""
-    choices = []
-    for part in (text or "").split():
-        field, given, values = part.removeprefix("--").partition("=")
-        if not given or not all(values.split(",")):
-            raise UserError(f"--vary {part!r}: expected FIELD=VALUE,VALUE, for instance method.r=1,2,4")
-        choices.append([(field.replace("-", "_"), value) for value in values.split(",")])
-    return list(itertools.product(*choices))
+    choices: dict[str, list[str]] = {}
+    field = ""
+    for item in items(given):
+        name, named, value = item.removeprefix("--").rpartition("=")
+        field = name.replace("-", "_") if named else field
+        if not field or not value:
+            raise UserError(f"--vary {item!r}: expected FIELD=VALUE,VALUE, for instance method.r=1,2,4")
+        choices.setdefault(field, []).append(value)
+    return list(itertools.product(*([(field, value) for value in values] for field, values in choices.items())))
 
 
 def _results(runs: Sequence[RunResult], planned: Sequence[Task]) -> Results:

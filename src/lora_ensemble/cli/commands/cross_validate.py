@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lora_ensemble.cli import recipe_words
 from lora_ensemble.cli.arguments import PROGRAM
-from lora_ensemble.cli.commands import train
+from lora_ensemble.cli.lists import Words, whole_numbers
 from lora_ensemble.cli.member_range import folder_suffix
 from lora_ensemble.errors import ConfigurationError, UserError
 from lora_ensemble.training.options import Training
@@ -21,11 +22,11 @@ RESULTS, REPORT = "results.json", "report.html"
 
 
 @dataclass(frozen=True)
-class Options(train.Options):
+class Options(recipe_words.Options):
     output: Path | None = None
     """Folder of the cross-validation, with a run folder for each fold. Default: runs/<recipe>-folds-seed<seed>."""
-    folds: tuple[int, ...] = ()
-    """Only these folds; others can be added later. Default: all of the data set."""
+    folds: Words = ()
+    """Only these folds, with commas or spaces; others can be added later. Default: all of the data set."""
     jobs: int = 1
     """Folds at a time, each in a process of its own."""
     epoch: Literal["last", "best-mean-accuracy"] = "last"
@@ -40,16 +41,15 @@ def main(args: Sequence[str]) -> None:
     recipe, words = args[0], args[1:]
     if any(word.split("=")[0] == "--dataset.fold" for word in words):
         raise UserError("--dataset.fold is of one run; --folds says which folds are cross-validated")
-    options = train.parsed(recipe, words, Options, "cross-validate")
-    if options.anew:
-        raise UserError("--anew is of `train`, which removes one run; give another folder with --output")
-    experiment = train.experiment_of(options)
+    found = recipe_words.asked(recipe, words, Options, "cross-validate")
+    experiment, options = found.experiment, found.options
+    folds = whole_numbers("--folds", options.folds)
     _check_rule(experiment.training, options.epoch)
-    folder = options.output or Path("runs") / f"{recipe}-folds-seed{experiment.seed}{folder_suffix(words)}"
+    folder = options.output or Path("runs") / f"{recipe}-folds-seed{experiment.seed}{folder_suffix(found.members)}"
 
     from lora_ensemble.studies.folds.train import cross_validate
 
-    done = cross_validate(experiment, folder, folds=options.folds or None, jobs=options.jobs)
+    done = cross_validate(experiment, folder, folds=folds or None, jobs=options.jobs)
     if left := [run.folder.name for run in done.runs.values() if not run.finished]:
         print(f"{', '.join(left)} of {folder} is not finished; the scores come with the last one", file=sys.stderr)
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lora_ensemble.cli.arguments import RunOptions, parse
 from lora_ensemble.cli.data_names import datasets_named
+from lora_ensemble.cli.lists import Words, items
 from lora_ensemble.cli.repeats import warn_of_repeats
 from lora_ensemble.errors import UserError
 from lora_ensemble.printable import printable
@@ -25,8 +26,8 @@ class Options(RunOptions):
     apart."""
     split: str = "test"
     """The split that is scored."""
-    scores: tuple[str, ...] = ()
-    """Columns of the table. Default: the most common."""
+    scores: Words = ()
+    """Columns of the table, with commas or spaces. Default: the most common."""
     format: Literal["markdown", "json", "latex"] = "markdown"
     """How to print."""
     pooling: Literal["mean-of-probabilities", "softmax-of-mean-logits"] = "mean-of-probabilities"
@@ -101,7 +102,7 @@ def _rendered(scored: dict[str, list[Scores]], options: Options) -> str:
 
     (first, *more), *others = scored.values()
     rows = {label: [scores.with_calibrated() for scores in seeds] for label, seeds in scored.items()}
-    shown = table(rows, options.scores or None) if more or others or options.scores else first
+    shown = table(rows, items(options.scores) or None) if more or others or options.scores else first
     if options.format == "json":
         return shown.to_json()
     return shown.to_markdown() if options.format == "markdown" else shown.to_latex()

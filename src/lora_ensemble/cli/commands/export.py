@@ -45,11 +45,11 @@ def how_to_load(folder: Path) -> str:
     from lora_ensemble.engine.saving import MANIFEST
 
     members = json.loads((folder / MANIFEST).read_text())["member_folders"]
-    lines = ["from lora_ensemble import Ensemble", f'ensemble = Ensemble.from_pretrained("{folder}")']
+    lines = ["from lora_ensemble import Ensemble", f"ensemble = Ensemble.from_pretrained({str(folder)!r})"]
     if members and (folder / members[0] / "adapter_config.json").is_file():
         lines += [
             "",
             "from peft import PeftModel",
-            f'member = PeftModel.from_pretrained(model, "{folder / members[0]}")  # model: the plain backbone',
+            f"member = PeftModel.from_pretrained(model, {str(folder / members[0])!r})  # model: the plain backbone",
         ]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,7 +117,10 @@ def _trained(made: Experiment, folder: Path) -> Predictions:
 
     print(f"run folder: {folder}", file=sys.stderr)
     run = train(made, folder)
-    print(f"trained in {run.cost['seconds']:.0f} s; more scores: {PROGRAM} evaluate {folder}", file=sys.stderr)
+    print(
+        f"trained in {run.cost['seconds']:.0f} s; more scores: {PROGRAM} evaluate {shlex.quote(str(folder))}",
+        file=sys.stderr,
+    )
     return run.predict("test")
 
 
