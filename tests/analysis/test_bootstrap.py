@@ -23,13 +23,13 @@ def with_accuracy(correct_B: torch.Tensor) -> Predictions:
 def test_counts_are_resamples() -> None:
     # 2**22 / 3000 rows are drawn at a time: three parts here.
     counts = resample_counts(3000, 3000, torch.Generator().manual_seed(0))
-    assert torch.equal(counts.sum(1), torch.full((3000,), 3000.0, dtype=torch.float64))
+    assert torch.equal(counts.sum(1), torch.full((3000,), 3000))
     # Each count is Binomial(3000, 1/3000), close to Poisson(1).
     expected = stats.binom.pmf(range(4), 3000, 1 / 3000)
     for k in range(4):
         assert float((counts == k).double().mean()) == pytest.approx(expected[k], abs=1e-3)
     # Neighbours are as good as independent: samples do not leak into other resamples.
-    assert float(torch.corrcoef(counts[:, :2].T)[0, 1]) == pytest.approx(0, abs=0.08)
+    assert float(torch.corrcoef(counts[:, :2].T.double())[0, 1]) == pytest.approx(0, abs=0.08)
 
 
 def test_accuracy_interval_is_binomial() -> None:
@@ -39,7 +39,7 @@ def test_accuracy_interval_is_binomial() -> None:
     expected_low, expected_high = stats.binom.ppf([0.025, 0.975], n, right / n) / n
     assert low == pytest.approx(expected_low, abs=1.5 / n)
     assert high == pytest.approx(expected_high, abs=1.5 / n)
-    counts = resample_counts(n, 4000, torch.Generator().manual_seed(1))
+    counts = resample_counts(n, 4000, torch.Generator().manual_seed(1)).double()
     drawn = compute(p, counts, names=["accuracy"])["accuracy"]
     assert float(drawn.std()) == pytest.approx(math.sqrt(0.8 * 0.2 / n), rel=0.05)
 
@@ -49,7 +49,7 @@ def test_accuracy_interval_holds_the_truth_nineteen_times_in_twenty() -> None:
     held = 0
     for _ in range(400):
         p = with_accuracy(torch.rand(200, generator=generator) < 0.7)
-        counts = resample_counts(200, 300, generator)
+        counts = resample_counts(200, 300, generator).double()
         low, high = interval(compute(p, counts, names=["accuracy"])["accuracy"])
         held += low <= 0.7 <= high
     assert 0.91 <= held / 400 <= 0.98
@@ -64,7 +64,7 @@ def test_auroc_interval_holds_the_truth_nineteen_times_in_twenty() -> None:
     for _ in range(300):
         score_B = torch.randn(160, generator=generator) + ood_B
         counts = torch.cat([resample_counts(size, 300, generator) for size in (100, 60)], 1)
-        values = detection.score(torch.ones(160, 2), score_B, score_B, score_B, ood_B, counts)["auroc_entropy"]
+        values = detection.score(score_B.double(), ood_B, counts.double())["auroc"]
         low, high = interval(values)
         held += low <= truth <= high
     assert 0.90 <= held / 300 <= 0.98

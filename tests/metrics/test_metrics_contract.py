@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from lora_ensemble import registry
-from lora_ensemble.analysis.scoring import TENSORS, compute, wanted_by
+from lora_ensemble.analysis.scoring import FAMILY, applicable, compute, wanted_by
+from lora_ensemble.analysis.tensors import TENSORS
+from lora_ensemble.analysis.uncertainty import names as uncertainties
 from lora_ensemble.predictions import Predictions
 from tolerance import close
 
@@ -29,7 +31,17 @@ def scores(name: str, p: Predictions, counts_RB: torch.Tensor | None = None, ood
     needs_ood = "ood_B" in wanted_by(metric)
     size = len(p) + (len(ood) if ood and needs_ood else 0)
     counts_RB = torch.ones(1, size).double() if counts_RB is None else counts_RB[:, :size]
-    return compute(p, counts_RB, ood=ood if needs_ood else None, names=list(metric.BETTER))
+    ood = ood if needs_ood else None
+    return compute(p, counts_RB, ood=ood, names=own(name, p, ood))
+
+
+def own(name: str, p: Predictions, ood: Predictions | None) -> list[str]:
+    """The scores that a metric file yields."""
+    metric = registry.module("metrics", name)
+    if FAMILY not in wanted_by(metric):
+        return list(metric.BETTER)
+    every = {f"{score}_{uncertainty}" for score in metric.BETTER for uncertainty in uncertainties()}
+    return [score for score in applicable(p, ood) if score in every]
 
 
 def test_there_are_metrics() -> None:
@@ -42,7 +54,7 @@ def test_anatomy(name: str) -> None:
     assert registry.description("metrics", name)
     assert metric.BETTER
     assert set(metric.BETTER.values()) <= {"higher", "lower", None}
-    assert wanted_by(metric) <= {*TENSORS, "ood_B", "counts_RB"}
+    assert set(wanted_by(metric)) <= {*TENSORS, *(f"{u}_B" for u in uncertainties()), FAMILY, "ood_B", "counts_RB"}
     assert "counts_RB" in wanted_by(metric)
 
 
@@ -68,7 +80,8 @@ def test_imports_nothing_of_ours_and_torch_only_where_it_is_used(name: str) -> N
 def test_yields_what_it_says(name: str) -> None:
     counts_RB = torch.ones(5, B + 30).double()
     values = scores(name, predictions(0), counts_RB, predictions(1, rows=30))
-    assert set(values) == set(registry.module("metrics", name).BETTER)
+    assert set(values) == set(own(name, predictions(0), predictions(1)))
+    assert values
     for values_R in values.values():
         assert values_R.shape == (5,)
         assert values_R.dtype == torch.float64

@@ -21,6 +21,7 @@ from lora_ensemble.analysis.risk_coverage import RiskCoverage, risk_coverage
 from lora_ensemble.analysis.roc import Roc, roc
 from lora_ensemble.analysis.scores import Scores
 from lora_ensemble.analysis.study import Study, study_of
+from lora_ensemble.analysis.uncertainty import uncertainty
 
 __all__ = [
     "Abstention",
@@ -57,4 +58,5 @@ __all__ = [
     "roc",
     "study_of",
     "table",
+    "uncertainty",
 ]

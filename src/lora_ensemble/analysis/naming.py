@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lora_ensemble.analysis.scoring import CALIBRATED, better, metrics
+from lora_ensemble.analysis.scoring import CALIBRATED, better, metrics, source_of
+from lora_ensemble.analysis.uncertainty import plugin
 
 AFTER = ("nll", "ece_15")
 """Scores whose value after calibration stands beside them in a table for which no columns are named."""
@@ -19,7 +20,11 @@ def label(score: str, arrow: bool = False) -> str:
     if score.startswith(CALIBRATED):
         return f"{label(score.removeprefix(CALIBRATED), arrow)}, calibrated"
     plain, _, ood = score.partition("[")
-    written = next((m.LABELS[plain] for m in metrics() if plain in getattr(m, "LABELS", ())), plain.replace("_", " "))
+    metric, name, uncertainty = source_of(plain) or (None, plain, None)
+    labels = getattr(metric, "LABELS", {})
+    written = labels.get(plain) or labels.get(name) or name.replace("_", " ")
+    if uncertainty and plain not in labels:
+        written += f", {getattr(plugin(uncertainty), 'LABEL', uncertainty.replace('_', ' '))}"
     return written + (f", {ood.removesuffix(']')}" if ood else "") + (_ARROWS[better(score)] if arrow else "")
 
 
@@ -27,8 +32,9 @@ def digits_of(score: str, asked: int | None = None) -> int:
     """Digits after the point in a table of several methods: those that are asked for, else of DIGITS, else 3."""
     if asked is not None:
         return asked
-    plain = score.partition("[")[0].removeprefix(CALIBRATED)
-    return next((m.DIGITS[plain] for m in metrics() if plain in getattr(m, "DIGITS", ())), 3)
+    metric, name, _ = source_of(score) or (None, score, None)
+    digits = getattr(metric, "DIGITS", {})
+    return int(digits.get(score.partition("[")[0].removeprefix(CALIBRATED), digits.get(name, 3)))
 
 
 def common(available: Iterable[str]) -> tuple[str, ...]:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lora_ensemble.errors import DataError, UnknownNameError
+from lora_ensemble.analysis.uncertainty import named, uncertainty
+from lora_ensemble.errors import DataError
 from lora_ensemble.predictions import Pooling, Predictions
-
-UNCERTAINTIES: dict[str, Callable[[Predictions, Pooling], Tensor]] = {
-    "msp": lambda p, pooling: 1 - p.pooled_probs(pooling).max(-1).values,
-    "entropy": lambda p, _: p.total_B,
-    "mutual_information": lambda p, _: p.epistemic_B,
-    "expected_entropy": lambda p, _: p.aleatoric_B,
-}
-"""What samples may be ranked by, named as in the scores `auroc_...`; the higher, the less certain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,18 +38,22 @@ class RiskCoverage:
         return float(allowed_B[-1]) if len(allowed_B) else 0.0
 
 
-def risk_coverage(p: Predictions, by: str = "msp", pooling: Pooling = "mean-of-probabilities") -> RiskCoverage:
-    """Rank the samples by an uncertainty (`UNCERTAINTIES`) and withhold the most uncertain first.
+def risk_coverage(
+    p: Predictions,
+    by: str = "msp",
+    pooling: Pooling = "mean-of-probabilities",
+    reference: Predictions | None = None,
+) -> RiskCoverage:
+    """Rank the samples by an uncertainty (see `uncertainty`) and withhold the most uncertain first.
 
-    Equally uncertain samples count in every order, averaged. Raises DataError for predictions without labels,
-    UnknownNameError for another uncertainty.
+    Equally uncertain samples count in every order, averaged. Raises DataError for predictions without labels or without
+    what the uncertainty needs, UnknownNameError for another uncertainty.
     """
-    if by not in UNCERTAINTIES:
-        raise UnknownNameError("uncertainty", by, UNCERTAINTIES)
+    named(by)
     if p.labels_B is None:
         raise DataError("a risk-coverage curve needs labels, and these predictions have none")
     wrong_B = (p.pooled_probs(pooling).argmax(-1) != p.labels_B).double()
-    uncertainty_B, order_B = UNCERTAINTIES[by](p, pooling).sort()
+    uncertainty_B, order_B = uncertainty(p, by, reference=reference, pooling=pooling).sort()
     _, group_B, size_G = uncertainty_B.unique_consecutive(return_inverse=True, return_counts=True)
     rate_G = torch.bincount(group_B, wrong_B[order_B]) / size_G
     kept_B = torch.arange(1, len(p) + 1, dtype=torch.float64)

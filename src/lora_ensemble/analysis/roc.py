@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lora_ensemble.analysis.risk_coverage import UNCERTAINTIES
-from lora_ensemble.errors import UnknownNameError
+from lora_ensemble.analysis.uncertainty import uncertainty
 from lora_ensemble.predictions import Pooling, Predictions
 
 
@@ -38,11 +37,16 @@ class Roc:
         return y0 + along * (y1 - y0)
 
 
-def roc(p: Predictions, ood: Predictions, by: str = "entropy", pooling: Pooling = "mean-of-probabilities") -> Roc:
-    """by: an uncertainty (`UNCERTAINTIES`). Raises UnknownNameError for another."""
-    if by not in UNCERTAINTIES:
-        raise UnknownNameError("uncertainty", by, UNCERTAINTIES)
-    inside, outside = (UNCERTAINTIES[by](part, pooling).double() for part in (p, ood))
+def roc(
+    p: Predictions,
+    ood: Predictions,
+    by: str = "entropy",
+    pooling: Pooling = "mean-of-probabilities",
+    reference: Predictions | None = None,
+) -> Roc:
+    """by: an uncertainty (see `uncertainty`). Raises UnknownNameError for another, DataError for one that these
+    predictions do not have."""
+    inside, outside = (uncertainty(part, by, reference=reference, pooling=pooling) for part in (p, ood))
     both, order = torch.cat([inside, outside]).sort(descending=True)
     is_outside = torch.cat([torch.zeros(len(inside)), torch.ones(len(outside))]).double()[order]
     last = torch.cat([both[1:] != both[:-1], torch.tensor([True])])  # of each group of ties

@@ -2,31 +2,85 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Collection
-from functools import cache
+from collections.abc import Collection
 from types import ModuleType
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lora_ensemble import registry
+from lora_ensemble.analysis.known import Known
+from lora_ensemble.analysis.tensors import wanted
+from lora_ensemble.analysis.uncertainty import names as uncertainty_names
+from lora_ensemble.analysis.uncertainty import needs_several
 from lora_ensemble.predictions import Pooling, Predictions
 
 CALIBRATED = "calibrated_"
 """Prefix of a score after calibration, in tables."""
 
-TENSORS: dict[str, Callable[[Predictions, Pooling], Any]] = {
-    "probs_MBC": lambda p, _: p.probs_MBC,
-    "log_probs_MBC": lambda p, _: torch.log_softmax(p.logits_MBC, -1),
-    "probs_BC": lambda p, pooling: p.pooled_probs(pooling),
-    "total_B": lambda p, _: p.total_B,
-    "aleatoric_B": lambda p, _: p.aleatoric_B,
-    "epistemic_B": lambda p, _: p.epistemic_B,
-    "labels_B": lambda p, _: p.labels_B,
-}
-"""What a metric may ask for, beside `ood_B` and `counts_RB`; described in `lora_ensemble.metrics`."""
+FAMILY = "uncertainty_B"
+"""A metric that asks for it is computed once for every uncertainty, whose name its scores then end with."""
+
+
+_ROUNDING = 1e-9  # nats, shares: members with the same weights differ by less
+
+
+class Source(NamedTuple):
+    """Where a score comes from."""
+
+    metric: ModuleType
+    uncertainty: str | None
+    """Of a metric that is computed for each one."""
+
+
+class Scorer:
+    """Scores of predictions by themselves or, with `ood`, of telling the two apart; for as many resamples as come.
+
+    names: only metric files that yield one of these. Metrics that need labels are left out where there are none.
+    """
+
+    def __init__(self, known: Known, ood: Known | None = None, names: Collection[str] | None = None):
+        self.parts = [known] if ood is None else [known, ood]
+        available = _available(self.parts)
+        self.sources = list(dict.fromkeys(s for name, s in available.items() if names is None or name in names))
+        for part in self.parts:
+            part.prepare(tensor for source in self.sources for tensor in self._tensors(source).values())
+        self._together: dict[str, Tensor] = {}
+
+    def __call__(self, counts_RB: Tensor) -> dict[str, Tensor]:
+        """(R,) each. counts_RB: (R, B), with an OOD set (R, B + samples of the OOD set)."""
+        values: dict[str, Tensor] = {}
+        for source in self.sources:
+            given = {asked: self._tensor(name) for asked, name in self._tensors(source).items()}
+            if source.uncertainty and self._without_any(source.uncertainty):
+                given[FAMILY] = torch.full_like(given[FAMILY], torch.nan)
+            found = source.metric.score(**given, counts_RB=counts_RB)
+            suffix = f"_{source.uncertainty}" if source.uncertainty else ""
+            values |= {f"{name}{suffix}": value_R for name, value_R in found.items()}
+        return values
+
+    def _without_any(self, uncertainty: str) -> bool:
+        """Whether no sample has any of what only members that disagree have: there is nothing to tell by."""
+        return needs_several(uncertainty) and float(self._tensor(f"{uncertainty}_B").max()) < _ROUNDING
+
+    def _tensors(self, source: Source) -> dict[str, str]:
+        """What a metric asks for, and the name of that."""
+        asked = set(wanted_by(source.metric)) - {"counts_RB"}
+        return {name: f"{source.uncertainty}_B" if name == FAMILY else name for name in asked}
+
+    def _tensor(self, name: str) -> Tensor:
+        """Of all samples, those of the OOD set last."""
+        if name not in self._together:
+            if name == "ood_B":
+                samples, others = (len(part.p) for part in self.parts)
+                self._together[name] = torch.arange(samples + others) >= samples
+            elif len(self.parts) == 1:
+                return self.parts[0][name]
+            else:
+                axis = name.rpartition("_")[2].index("B")
+                self._together[name] = torch.cat([part[name] for part in self.parts], axis)
+        return self._together[name]
 
 
 def compute(
@@ -36,41 +90,37 @@ def compute(
     ood: Predictions | None = None,
     pooling: Pooling = "mean-of-probabilities",
     names: Collection[str] | None = None,
+    reference: Predictions | None = None,
 ) -> dict[str, Tensor]:
-    """Scores by name, (R,) each: of `p` alone, or, with `ood`, of telling the two apart.
-
-    counts_RB: (R, B), with `ood` (R, B + samples of the OOD set). names: only metric files that yield one of these.
-    Metrics that need labels are left out where there are none.
-    """
-    known = {"counts_RB": counts_RB}
-    if ood is not None:
-        known["ood_B"] = torch.arange(len(p) + len(ood)) >= len(p)
-    chosen = [metric for name, metric in applicable(p, ood).items() if names is None or name in names]
-    values: dict[str, Tensor] = {}
-    for metric in dict.fromkeys(chosen):
-        for name in wanted_by(metric) - known.keys():
-            known[name] = _tensor(name, p, ood, pooling)
-        values.update(metric.score(**{name: known[name] for name in wanted_by(metric)}))
-    return values
+    """Scores by name, (R,) each; see `Scorer`. reference: for uncertainties that compare with known samples."""
+    other = None if ood is None else Known(ood, pooling, reference)
+    return Scorer(Known(p, pooling, reference), other, names)(counts_RB)
 
 
-def applicable(p: Predictions, ood: Predictions | None = None) -> dict[str, ModuleType]:
-    """The scores that these predictions can have, each with its metric file: of `p` alone or, with `ood`, of both."""
-    missing = set() if ood is not None else {"ood_B"}
-    if any(part.labels_B is None for part in (p, ood) if part is not None):
-        missing.add("labels_B")
-    return {
-        name: metric
-        for metric in metrics()
-        for name in metric.BETTER
-        if not wanted_by(metric) & missing and (ood is None or "ood_B" in wanted_by(metric))
-    }
+def applicable(p: Predictions, ood: Predictions | None = None, reference: Predictions | None = None) -> list[str]:
+    """The scores that these predictions can have: of `p` alone or, with `ood`, of both."""
+    return list(_available([Known(part, reference=reference) for part in (p, ood) if part is not None]))
 
 
-@cache
-def wanted_by(metric: ModuleType) -> frozenset[str]:
+def _available(parts: list[Known]) -> dict[str, Source]:
+    found: dict[str, Source] = {}
+    against = len(parts) > 1
+    for metric in metrics():
+        asked = set(wanted_by(metric)) - {"counts_RB", "ood_B", FAMILY}
+        if ("ood_B" in wanted_by(metric)) != against or not all(part.has(name) for part in parts for name in asked):
+            continue
+        if FAMILY not in wanted_by(metric):
+            found |= {name: Source(metric, None) for name in metric.BETTER}
+            continue
+        for uncertainty in parts[0].uncertainties:
+            if all(uncertainty in part.uncertainties for part in parts):
+                found |= {f"{name}_{uncertainty}": Source(metric, uncertainty) for name in metric.BETTER}
+    return found
+
+
+def wanted_by(metric: ModuleType) -> tuple[str, ...]:
     """Names of the tensors that a metric asks for."""
-    return frozenset(inspect.signature(metric.score).parameters)
+    return tuple(sorted(wanted(metric.score)))
 
 
 def metrics() -> list[ModuleType]:
@@ -78,12 +128,22 @@ def metrics() -> list[ModuleType]:
     return [registry.module("metrics", name) for name in registry.names("metrics")]
 
 
+def source_of(score: str) -> tuple[ModuleType, str, str | None] | None:
+    """The metric file that yields a score, the score's name in it, and the uncertainty of which it is; None where
+    there is none. Of an OOD set or not, calibrated or not."""
+    plain = score.partition("[")[0].removeprefix(CALIBRATED)
+    for metric in metrics():
+        for name in metric.BETTER:
+            if FAMILY not in wanted_by(metric):
+                if plain == name:
+                    return metric, name, None
+            elif plain.startswith(f"{name}_") and plain.removeprefix(f"{name}_") in uncertainty_names():
+                return metric, name, plain.removeprefix(f"{name}_")
+    return None
+
+
 def better(score: str) -> str | None:
     """Whether "higher" or "lower" values of a score are better; None: neither, or not a score of ours."""
-    plain = score.partition("[")[0].removeprefix(CALIBRATED)
-    return next((metric.BETTER[plain] for metric in metrics() if plain in metric.BETTER), None)
-
-
-def _tensor(name: str, p: Predictions, ood: Predictions | None, pooling: Pooling) -> Tensor:
-    parts = [TENSORS[name](part, pooling) for part in (p, ood) if part is not None]
-    return torch.cat(parts, dim=name.rpartition("_")[2].index("B"))
+    source = source_of(score)
+    direction = source and source[0].BETTER[source[1]]
+    return str(direction) if direction else None

@@ -8,15 +8,21 @@ The anatomy of a metric file, which is all there is to adding one:
     DIGITS     optional: digits after the point in a table of methods, where 3 are too few or too many
     score      takes, by name, any of the tensors below; returns {name: tensor of R values}
 
-    probs_MBC, log_probs_MBC            each member's probabilities, float32
     probs_BC                            the ensemble's probabilities (members pooled), float64
-    total_B, aleatoric_B, epistemic_B   uncertainties in nats
     labels_B                            class indices; without labels the metric is left out
+    classes_MB                          each member's most probable class
+    total_B, aleatoric_B, epistemic_B   uncertainties in nats
+    <name>_B                            any uncertainty of `lora-ensemble list uncertainties`, float64
+    uncertainty_B                       each of them: the metric is computed once for each, and the names of its scores
+                                        end with the uncertainty's; NaN where members never disagree, of what needs that
     ood_B                               True for samples of an OOD set, which follow those of the split;
                                         without an OOD set the metric is left out
+    logits_MBC, probs_MBC, log_probs_MBC, features_MBD
+                                        each member's, float32; large
     counts_RB                           how often each sample counts, float64; always given
 
 A score is computed R times at once: one row of `counts_RB`, all ones, gives the value; rows that are bootstrap
 resamples give its interval. So the mean of x_B over samples is `counts_RB @ x_B / counts_RB.sum(1)`, and a metric has
-no other loop over resamples. Every row of `counts_RB` has the same sum, the number of samples.
+no other loop over resamples. Resamples come some at a time; `counts_RB.T` is contiguous. Every row of `counts_RB` has
+the same sum, the number of samples.
 """

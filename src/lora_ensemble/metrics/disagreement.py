@@ -11,12 +11,15 @@ BETTER = {"disagreement": None}
 COLUMNS = {"disagreement": 50}
 
 
-def score(probs_MBC: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
+def score(classes_MB: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
     """0 .. 1; NaN for one member, which has no pairs."""
-    members, samples, num_classes = probs_MBC.shape
-    predicted_BM = probs_MBC.argmax(-1).T
-    ones_BM = counts_RB.new_ones(samples, members)
-    votes_BC = counts_RB.new_zeros(samples, num_classes).scatter_add_(1, predicted_BM, ones_BM)
-    agreeing_pairs_B = (votes_BC * (votes_BC - 1)).sum(1)
-    disagreement_B = 1 - agreeing_pairs_B / (members * (members - 1))
+    import torch
+
+    members = len(classes_MB)
+    sorted_MB = classes_MB.sort(0).values
+    streak_B = agreeing_pairs_B = torch.zeros_like(sorted_MB[0])  # equal classes are neighbours
+    for m in range(1, members):
+        streak_B = torch.where(sorted_MB[m] == sorted_MB[m - 1], streak_B + 1, 0)
+        agreeing_pairs_B = agreeing_pairs_B + 2 * streak_B
+    disagreement_B = 1 - agreeing_pairs_B.to(counts_RB) / (members * (members - 1))
     return {"disagreement": counts_RB @ disagreement_B / counts_RB.sum(1)}

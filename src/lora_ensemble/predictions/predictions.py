@@ -182,7 +182,10 @@ class Predictions:
         ids = None if self.ids is None else ids_of([self.ids[b] for b in chosen.tolist()], len(chosen))
         tensors = (self.logits_MBC, 1), (self.labels_B, 0), (self.features_MBD, 1)
         logits_MBC, labels_B, features_MBD = (selected(tensor, chosen, axis) for tensor, axis in tensors)
-        return Predictions._of(logits_MBC, labels_B, ids, self.meta, features_MBD)
+        part = Predictions._of(logits_MBC, labels_B, ids, self.meta, features_MBD)
+        if "_moments" in vars(self):
+            vars(part)["_moments"] = self._moments.rows(chosen)
+        return part
 
     @staticmethod
     def concat(parts: Sequence[Predictions]) -> Predictions:

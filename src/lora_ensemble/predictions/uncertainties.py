@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lora_ensemble.predictions.choose import selected
+
 Terms = tuple[Tensor, Tensor]
 """Of one member p and p log p, each (B, C) float64."""
 
@@ -28,6 +30,10 @@ class Moments:
     epistemic_B: Tensor
     """(B,) the difference: mutual information of label and member, float32."""
 
+    def rows(self, chosen: Tensor) -> Moments:
+        """Of some of the samples."""
+        return Moments(*(selected(getattr(self, name), chosen, 0) for name in Moments.__dataclass_fields__))
+
 
 def moments_of(logits_MBC: Tensor, kept: Sequence[Terms] | None = None) -> Moments:
     """kept: each member's terms, where they are known already."""
@@ -43,7 +49,7 @@ def moments_of(logits_MBC: Tensor, kept: Sequence[Terms] | None = None) -> Momen
             mean_of_BC += terms_BC
         part_BC /= members
         mean_of_BC /= members
-        of_mean_BC = torch.special.xlogy(part_BC, part_BC)
+        of_mean_BC = mean_of_BC if members == 1 else torch.special.xlogy(part_BC, part_BC)
         mean_BC[part] = part_BC
         total_B[part] = -of_mean_BC.sum(-1).float()
         aleatoric_B[part] = -mean_of_BC.sum(-1).float()

@@ -15,6 +15,7 @@ _SINGULAR = {
     "backbones": "backbone",
     "datasets": "data set",
     "metrics": "metric",
+    "uncertainties": "uncertainty",
     "calibrations": "calibration",
     "commands": "command",
 }
@@ -50,6 +51,8 @@ def kinds_of(content: Mapping[str, Any], module: str) -> list[str]:
     functions = [v for v in values if not isinstance(v, type) and callable(v)]
     if "BETTER" in content and any(f.__name__ == "score" for f in functions):
         kinds.append("metrics")
+    if any(f.__name__ == "uncertainty" for f in functions):
+        kinds.append("uncertainties")
     if any(str(f.__annotations__.get("return")).endswith("Experiment") for f in functions):
         kinds.append("recipes")
     return kinds

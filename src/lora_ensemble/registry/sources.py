@@ -64,7 +64,7 @@ def _ours(kind: str) -> Iterator[Plugin]:
         if not info.name.startswith("_"):
             spec = info.module_finder.find_spec(info.name, None)
             file = Path(spec.origin) if spec and spec.origin else None
-            yield from _expanded(Plugin(kind, _name(info.name), f"{package}.{info.name}", file=file))
+            yield from _expanded(Plugin(kind, _name(kind, info.name), f"{package}.{info.name}", file=file))
 
 
 def _of_packages(kind: str) -> Iterator[Plugin]:
@@ -79,7 +79,7 @@ def _of_files(kind: str, files: tuple[Path, ...]) -> Iterator[Plugin]:
     for file in files:
         module, kinds = given.loaded(file)
         if kind in kinds:
-            yield from _expanded(Plugin(kind, _name(file.stem), module, file=file, given=True))
+            yield from _expanded(Plugin(kind, _name(kind, file.stem), module, file=file, given=True))
 
 
 def _expanded(plugin: Plugin) -> Iterator[Plugin]:
@@ -91,7 +91,7 @@ def _expanded(plugin: Plugin) -> Iterator[Plugin]:
         if not isinstance(node, ast.FunctionDef) or node.name.startswith("_") or node.returns is None:
             continue
         if ast.unparse(node.returns).strip("'\"").endswith("Experiment"):
-            name = f"{plugin.name}-{_name(node.name)}"
+            name = f"{plugin.name}-{_name("recipes", node.name)}"
             yield Plugin("recipes", name, plugin.module, node.name, plugin.file, plugin.package, plugin.given)
 
 
@@ -111,5 +111,6 @@ def source_of(module: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
-def _name(stem: str) -> str:
-    return stem.replace("_", "-")
+def _name(kind: str, stem: str) -> str:
+    """Uncertainties are parts of the names of scores, which have underscores."""
+    return stem if kind == "uncertainties" else stem.replace("_", "-")

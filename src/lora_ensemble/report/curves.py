@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lora_ensemble.analysis import MembersCurve, members_curve, reliability, risk_coverage, roc
-from lora_ensemble.analysis.risk_coverage import UNCERTAINTIES
+from lora_ensemble.analysis.uncertainty import uncertainty
 from lora_ensemble.predictions import Pooling, Predictions
 
 COVERAGE = tuple(k / 100 for k in range(1, 101))
@@ -91,7 +91,7 @@ def curves_of(p: Predictions, ood: Mapping[str, Predictions], pooling: Pooling =
     telling = [name for name in _DRAWN if name != "mutual_information" or p.num_members > 1]
 
     def histogram(name: str) -> Histogram:
-        inside, *outside = (_counts(UNCERTAINTIES[name](part, pooling)) for part in (p, *ood.values()))
+        inside, *outside = (_counts(uncertainty(part, name, pooling=pooling)) for part in (p, *ood.values()))
         return Histogram(inside, dict(zip(ood, outside, strict=True)))
 
     return Curves(

@@ -1,0 +1,16 @@
+"""Mean over members of the mass that evidence theory leaves to none of the classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def uncertainty(logits_MBC: Tensor) -> Tensor:
+    """0 .. 1: C / (C + the sum of exponentials of the logits) (Sensoy et al. 2018; Liu et al. 2020b, section 5.2)."""
+    import math
+
+    evidence_MB = logits_MBC.logsumexp(-1).double()
+    return (math.log(logits_MBC.shape[-1]) - evidence_MB).sigmoid().mean(0)

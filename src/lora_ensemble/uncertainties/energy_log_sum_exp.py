@@ -1,0 +1,16 @@
+"""Energy of the members together: minus the log of the mean over members of their sums of exponentials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def uncertainty(logits_MBC: Tensor) -> Tensor:
+    """Any number; never above `energy` (Jensen). The member with the highest logits weighs most."""
+    import math
+
+    each_MB = logits_MBC.logsumexp(-1).double()
+    return math.log(len(each_MB)) - each_MB.logsumexp(0)

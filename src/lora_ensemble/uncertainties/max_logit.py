@@ -1,0 +1,13 @@
+"""Minus the mean over members of each one's largest logit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def uncertainty(logits_MBC: Tensor) -> Tensor:
+    """Any number (Hendrycks et al. 2022, section 3)."""
+    return -logits_MBC.amax(-1).double().mean(0)
