@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lora_ensemble.analysis.binomial import Share, upper_bound
 from lora_ensemble.analysis.kept_counts import KeptCounts, at_least, best_risk, largest_promised, smallest_covering
-from lora_ensemble.analysis.ranking import ranked_by
+from lora_ensemble.analysis.uncertainty import uncertainty
 from lora_ensemble.errors import ConfigurationError, DataError
 from lora_ensemble.fitted import Fitted, Source
 from lora_ensemble.predictions import Predictions
@@ -69,7 +69,7 @@ class Abstention(Fitted):
     def __call__(self, p: Predictions) -> Kept:
         """Raises DataError for predictions of another ensemble, or without this uncertainty."""
         self.source.check(p)
-        uncertainty_B = ranked_by(p, self.by)
+        uncertainty_B = uncertainty(p, self.by)
         return Kept(uncertainty_B <= self.threshold, uncertainty_B, None if p.labels_B is None else _wrong(p))
 
 
@@ -103,7 +103,7 @@ def abstain(
             raise ConfigurationError([f"{name} = {value}: must be between 0 and 1"])
     source = Source.of(validation)
     rows = f"{len(validation)} validation rows"
-    counts = KeptCounts.of(ranked_by(validation, by), _wrong(validation))
+    counts = KeptCounts.of(uncertainty(validation, by), _wrong(validation))
     if risk is not None:
         at = largest_promised(counts, risk, confidence)
         if at is None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lora_ensemble.analysis.kept_counts import KeptCounts
-from lora_ensemble.analysis.ranking import ranked_by
+from lora_ensemble.analysis.uncertainty import uncertainty
 from lora_ensemble.errors import ConfigurationError, DataError
 from lora_ensemble.predictions import Predictions
 
@@ -42,7 +42,7 @@ def cost_curve(p: Predictions, wrong: float = 10.0, person: float = 1.0, by: str
         raise ConfigurationError([f"wrong = {wrong}, person = {person}: must be positive numbers"])
     if p.labels_B is None:
         raise DataError("a cost curve needs labels, and these predictions have none")
-    counts = KeptCounts.of(ranked_by(p, by), torch.ne(p.pooled_probs().argmax(1), p.labels_B))
+    counts = KeptCounts.of(uncertainty(p, by), torch.ne(p.pooled_probs().argmax(1), p.labels_B))
     kept_G = torch.from_numpy(np.append(0, counts.kept)).double()
     wrong_G = torch.from_numpy(np.append(0, counts.wrong)).double()
     threshold_G = torch.from_numpy(np.append(-np.inf, counts.threshold))

@@ -91,7 +91,7 @@ def _expanded(plugin: Plugin) -> Iterator[Plugin]:
         if not isinstance(node, ast.FunctionDef) or node.name.startswith("_") or node.returns is None:
             continue
         if ast.unparse(node.returns).strip("'\"").endswith("Experiment"):
-            name = f"{plugin.name}-{_name("recipes", node.name)}"
+            name = f"{plugin.name}-{_name('recipes', node.name)}"
             yield Plugin("recipes", name, plugin.module, node.name, plugin.file, plugin.package, plugin.given)
 
 
