@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import contextlib
 import sys
+from collections.abc import Collection, Sequence
+from html import escape
 
 _TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Marks that change the direction of the text after them."""
@@ -29,6 +31,23 @@ def never_fail_to_print() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # not a file, or closed
             stream.reconfigure(errors=_HANDLER)  # type: ignore[union-attr]
+
+
+def html_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], bold: Collection[tuple[int, int]] = frozenset()
+) -> str:
+    """A table for a notebook, in its own style; `bold` holds the (row, column) of emphasised cells."""
+
+    def cell(tag: str, text: str, i: int, j: int) -> str:
+        side = "left" if j == 0 else "right"
+        shown = escape(printable(text))
+        shown = f"<b>{shown}</b>" if (i, j) in bold else shown
+        return f'<{tag} style="text-align: {side}">{shown}</{tag}>'
+
+    lines = ["".join(cell("th", text, -1, j) for j, text in enumerate(header))]
+    lines += ["".join(cell("td", text, i, j) for j, text in enumerate(row)) for i, row in enumerate(rows)]
+    head, *body = [f"<tr>{line}</tr>" for line in lines]
+    return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
 
 
 def _acts(sign: str) -> bool:

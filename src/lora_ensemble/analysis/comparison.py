@@ -11,6 +11,7 @@ from lora_ensemble.analysis.naming import common, digits_of
 from lora_ensemble.analysis.rendering import arrow, latex, markdown, mean, number, std
 from lora_ensemble.analysis.scoring import better
 from lora_ensemble.errors import DataError, UnknownNameError
+from lora_ensemble.printable import html_table
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Table:
 
         digits: after the point; by default 3, or what the score's metric file asks for in DIGITS."""
         return markdown(*self.cells(digits))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_table(*self.cells())
 
     def to_latex(self, digits: int | None = None) -> str:
         """The same table as a LaTeX tabular (package booktabs)."""

@@ -10,6 +10,7 @@ from lora_ensemble.analysis.rendering import arrow, latex, markdown, mean, numbe
 from lora_ensemble.analysis.scores import Scores
 from lora_ensemble.errors import UnknownNameError
 from lora_ensemble.predictions import Pooling, Predictions
+from lora_ensemble.printable import html_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,10 @@ class FoldScores:
     def to_markdown(self, digits: int = 4) -> str:
         """A table with a row per score: mean ± std over folds, the pooled score, its 95 % interval; then the note."""
         return markdown(*self._cells(digits)) + (f"\n{self.note}\n" if self.note else "")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_table(*self._cells(4))
 
     def to_latex(self, digits: int = 4) -> str:
         """The same as a LaTeX tabular (package booktabs), the note as a comment."""

@@ -11,6 +11,7 @@ from typing import Any
 from lora_ensemble.analysis.rendering import arrow, latex, markdown, mean, number, std
 from lora_ensemble.analysis.scoring import CALIBRATED
 from lora_ensemble.errors import DataError, UnknownNameError
+from lora_ensemble.printable import html_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,10 @@ class Scores(Mapping[str, float]):
     def to_markdown(self, digits: int = 4) -> str:
         """A table with a row per score: its value, its interval, and the mean ± std of the members alone."""
         return markdown(*self._cells(digits))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_table(*self._cells(4))
 
     def to_latex(self, digits: int = 4) -> str:
         """The same table as a LaTeX tabular (package booktabs)."""

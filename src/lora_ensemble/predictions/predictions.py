@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lora_ensemble.errors import FileFormatError, UnknownNameError
-from lora_ensemble.predictions import join, save, table
+from lora_ensemble.predictions import join, notebook, save, table
 from lora_ensemble.predictions.accept import checked, ids_of
 from lora_ensemble.predictions.choose import Index, positions_of, selected
 from lora_ensemble.predictions.probabilities import check_not_probabilities, log_probs_of
@@ -70,6 +70,10 @@ class Predictions:
     def __repr__(self) -> str:
         labels = "without labels" if self.labels_B is None else "with labels"
         return f"Predictions({self.num_members} members, {len(self)} rows, {self.num_classes} classes, {labels})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return notebook.html_of(self)
 
     @property
     def num_members(self) -> int:

@@ -145,7 +145,7 @@ def target_curves(
 
     diagonal: with a dashed line where both are the same; without it the axis across is logarithmic."""
     colour = colour or colours(list(values_SK))
-    figure, axes = one_axes(4.6, 2.6, left=0.55, top=0.12)
+    figure, axes = one_axes(3.8, 2.4, left=0.55, top=0.12)
     targets = 100 * np.asarray(targets_K, float)
     for method, values in values_SK.items():
         shares_SK = 100 * np.atleast_2d(np.asarray(values, float))

@@ -56,11 +56,13 @@ def _diagrams(results: Results, method: str, number: int) -> list[Markup]:
         if not found:
             continue
         ece = seeds.mean_and_std([scores.point["ece_15"] for scores, _ in found])
-        title = f"calibrated: {kind}" if kind else method
+        title = kind or method
         bins = seeds.pooled_bins([bins for _, bins in found if bins is not None])
         figure = reliability_diagram(*bins, title=title, ece=ece, colour=colours(list(results.methods))[method])
         key = f"reliability-{number}{'-calibrated' * bool(kind)}"
-        made.append(inline_svg(figure, key, f"Reliability diagram of {method}{kind and ', ' + title}, ECE {ece}"))
+        made.append(
+            inline_svg(figure, key, f"Reliability diagram of {method}{kind and ', calibrated: ' + kind}, ECE {ece}")
+        )
     return made
 
 

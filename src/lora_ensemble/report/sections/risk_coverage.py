@@ -89,11 +89,11 @@ def risk_coverage_curves(
     """
     coverage_K = 100 * np.asarray(coverage_K, float)
     colour = colour or colours(list(risk_SK))
-    figure, axes = one_axes(4.6, 3.1, left=0.55, top=0.12)
+    figure, axes = one_axes(3.8, 2.9, left=0.55, top=0.12)
     for method, values in risk_SK.items():
         risk = 100 * np.atleast_2d(np.asarray(values, float))
         axes.plot(
-            coverage_K, risk.mean(0), color=colour[method], label=shortened((labels or {}).get(method, method), 60)
+            coverage_K, risk.mean(0), color=colour[method], label=shortened((labels or {}).get(method, method), 44)
         )
         if len(risk) > 1:
             axes.fill_between(coverage_K, risk.min(0), risk.max(0), color=colour[method], alpha=0.12, linewidth=0)
