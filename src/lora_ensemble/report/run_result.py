@@ -87,7 +87,7 @@ class RunResult:
         """The inverse of `to_dict`."""
         return cls(
             method=data["method"],
-            scores=Scores.from_json(json.dumps(data)),
+            scores=Scores.from_json(json.dumps({k: v for k, v in data.items() if k != "calibrated"})),
             curves=from_plain(Curves, data["curves"], "curves"),
             seed=data["seed"],
             cost=data["cost"],
