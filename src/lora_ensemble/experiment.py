@@ -12,9 +12,10 @@ from lora_ensemble import registry
 from lora_ensemble.contracts import Backbone, Dataset, Method
 from lora_ensemble.errors import ConfigurationError, UnknownNameError
 from lora_ensemble.fields import flat, from_plain, to_plain, type_problems
-from lora_ensemble.training.options import NO_EFFECT, Training
+from lora_ensemble.training.options import ADDED, NO_EFFECT, Training
 
 _PLUGINS = {"backbone": "backbones", "method": "methods", "dataset": "datasets"}
+_ADDED = {f"training.{name}" for name in ADDED}
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Experiment:
     def determining(self) -> dict[str, Any]:
         """The values that determine the result, by their dotted path."""
         values = flat(self.to_dict())
-        return {k: v for k, v in values.items() if _determines(k)}
+        return {k: v for k, v in values.items() if _determines(k) and not (k in _ADDED and v is None)}
 
     def _own_problems(self) -> list[str]:
         found = []
@@ -118,6 +119,9 @@ class Experiment:
         if "train" not in self.dataset.splits:
             name = registry.name_of(self.dataset)
             found.append(f"dataset {name!r} has no split 'train', only {', '.join(self.dataset.splits)}")
+        if self.training.early_stopping is not None and "validation" not in self.dataset.splits:
+            name = registry.name_of(self.dataset)
+            found.append(f"training.early_stopping: dataset {name!r} has no split 'validation'")
         if self.dataset.modality != self.backbone.modality:
             found.append(
                 f"dataset {registry.name_of(self.dataset)!r} holds {self.dataset.modality}, backbone "

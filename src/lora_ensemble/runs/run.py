@@ -306,7 +306,9 @@ def _train(experiment: Experiment, folder: Path, on_progress: OnProgress) -> Non
     with seeded(experiment.seed):  # the caller's random numbers stay as they are
         fitted = dataclasses.replace(experiment, backbone=experiment.backbone.fitted(split))
         backbone, ensemble = build(fitted, len(split.classes))
-        cost = fit(ensemble, split, backbone, experiment.training, experiment.seed, folder, on_progress)
+        validation = experiment.dataset.load("validation") if experiment.training.early_stopping else None
+        training, seed = experiment.training, experiment.seed
+        cost = fit(ensemble, split, backbone, training, seed, folder, on_progress, validation)
     if is_main_process():
         with new_folder(folder / ENSEMBLE) as partial:
             ensemble.save_pretrained(partial)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from lora_ensemble.errors import DivergedError
+from lora_ensemble.training.checkpoints import numbered
 
 
 class DivergenceWatch:
     """Remembers, on the device, the first step at which each member's values were NaN or infinite. On a CPU it raises
     at once; a GPU is not kept waiting for an answer until one is needed (`check`)."""
 
-    def __init__(self, members: range, total_steps: int):
-        self.members, self.total_steps = members, total_steps
+    def __init__(self, members: range, total_steps: int, folder: Path | None = None):
+        """folder: of the checkpoints, to say whether there is one."""
+        self.members, self.total_steps, self.folder = members, total_steps, folder
         self.first_M: Tensor | None = None
 
     def see(self, step: int, values_M: Tensor) -> None:
@@ -38,7 +42,9 @@ class DivergenceWatch:
         bad = [(step, m) for step, m in zip(self.first_M.tolist(), self.members, strict=True) if step]
         if bad:
             step, member = min(bad)
+            there = [] if self.folder is None else numbered(self.folder)
+            kept = f"the last checkpoint, {there[-1].name}, is kept; " if there else ""
             raise DivergedError(
                 f"member {member} diverged: its loss or gradient is NaN or infinite at step {step} of "
-                f"{self.total_steps}; the last checkpoint is kept; try a lower learning rate or gradient clip"
+                f"{self.total_steps}; {kept}try a lower learning rate or gradient clip"
             )

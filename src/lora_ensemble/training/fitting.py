@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from accelerate.utils import set_seed
+from torch import Tensor
 
 from lora_ensemble.contracts import LoadedBackbone, Split
 from lora_ensemble.devices import pick_device, precision_problem, rounding_problem
@@ -23,6 +24,7 @@ from lora_ensemble.training.acceleration import accelerated
 from lora_ensemble.training.checkpoints import CHECKPOINTS
 from lora_ensemble.training.class_weights import class_weights
 from lora_ensemble.training.data import TrainingBatches, check_split
+from lora_ensemble.training.early_stopping import EarlyStopping, check_validation
 from lora_ensemble.training.log import TrainingLog
 from lora_ensemble.training.loop import TrainingLoop
 from lora_ensemble.training.memory import forget_peak, peak_bytes
@@ -50,6 +52,10 @@ class Cost:
     """Numbers that training changes, of all members together."""
     device: str
     """Type of the device."""
+    best_step: int | None = None
+    """early_stopping: the step whose weights are the result."""
+    validation_loss: float | None = None
+    """early_stopping: the loss on the validation split after that step."""
 
 
 def fit(
@@ -60,10 +66,11 @@ def fit(
     seed: int,
     folder: Path,
     on_progress: OnProgress | None = None,
+    validation: Split | None = None,
 ) -> Cost:
     """Train an ensemble in place; resumes from the newest whole checkpoint in `folder`/checkpoints.
 
-    An ensemble without trainable parameters is done at once.
+    An ensemble without trainable parameters is done at once. validation: for `early_stopping`, of nothing else.
     Writes log.jsonl, checkpoints and, if asked for, tensorboard/ into the folder. Raises DataError for a split that
     cannot be trained on, ConfigurationError for options that do not fit it, DivergedError for a loss that is not
     finite.
@@ -77,14 +84,26 @@ def fit(
     if not trained:
         return Cost(0, 0.0, 0.0, None, trainable_parameters=0, device=device.type)
     check_split(split)
+    check_validation(training, validation)
     if training.members_per_pass is not None:
         ensemble.members_per_pass = training.members_per_pass
     if training.gradient_checkpointing:
         ensemble.gradient_checkpointing_enable()
-    weights = class_weights(np.asarray(split.labels), len(split.classes), training.class_weights, training.ens_beta)
-    ensemble.class_weights = None if weights is None else torch.from_numpy(weights)
+    ensemble.class_weights = _class_weights(split, training)
     with _quiet(), accelerated(device, training.precision) as accelerator:
-        return _run(ensemble, split, backbone, training, seed, folder, on_progress, accelerator)
+        return _run(ensemble, split, backbone, training, seed, folder, on_progress, validation, accelerator)
+
+
+def _class_weights(split: Split, training: Training) -> Tensor | None:
+    """Raises ConfigurationError for another number of weights than classes."""
+    if (given := training.class_weight_values) is not None:
+        if len(given) != len(split.classes):
+            raise ConfigurationError(
+                [f"training.class_weight_values: {len(given)} values, there are {len(split.classes)} classes"]
+            )
+        return torch.tensor(given, dtype=torch.float32)
+    weights = class_weights(np.asarray(split.labels), len(split.classes), training.class_weights, training.ens_beta)
+    return None if weights is None else torch.from_numpy(weights)
 
 
 def _run(
@@ -95,6 +114,7 @@ def _run(
     seed: int,
     folder: Path,
     on_progress: OnProgress | None,
+    validation: Split | None,
     accelerator: Accelerator,
 ) -> Cost:
     where, device, writes = folder / CHECKPOINTS, accelerator.device, accelerator.is_main_process
@@ -106,9 +126,12 @@ def _run(
     )
     plan = Plan.of(training, len(data.sampler), ensemble.members)
     record = TrainingLog(folder, plan, data.members, on_progress, training.tensorboard, writes)
+    stopping = None
+    if training.early_stopping is not None and validation is not None:
+        stopping = EarlyStopping(validation, backbone, training, seed, accelerator)
     forget_peak(device)
     try:
-        done = TrainingLoop(ensemble, data, plan, record, accelerator, where).run()
+        done = TrainingLoop(ensemble, data, plan, record, accelerator, where, stopping).run()
     finally:
         record.close()
         for wrapper in ("forward", "_original_forward"):  # mixed precision put them before the class's own
@@ -120,6 +143,8 @@ def _run(
         peak_memory_bytes=peak_bytes(device),
         trainable_parameters=sum(p.numel() for p in ensemble.parameters() if p.requires_grad),
         device=device.type,
+        best_step=None if done.best is None else done.best.step,
+        validation_loss=None if done.best is None else done.best.loss,
     )
 
 

@@ -17,6 +17,7 @@ from lora_ensemble.errors import DivergedError
 from lora_ensemble.training.attention import QuickBackward
 from lora_ensemble.training.data import TrainingBatches
 from lora_ensemble.training.divergence import DivergenceWatch
+from lora_ensemble.training.early_stopping import EarlyStopping
 from lora_ensemble.training.log import TrainingLog
 from lora_ensemble.training.optimisation import Plan, build_optimizer
 from lora_ensemble.training.resuming import State, resume, save
@@ -42,12 +43,13 @@ class TrainingLoop:
         record: TrainingLog,
         accelerator: Accelerator,
         folder: Path,
+        stopping: EarlyStopping | None = None,
     ):
         self.ensemble, self.data, self.plan, self.record = ensemble.to(accelerator.device), data, plan, record
-        self.accelerator, self.folder = accelerator, folder
+        self.accelerator, self.folder, self.stopping = accelerator, folder, stopping
         optimizer = build_optimizer([p for p in ensemble.parameters() if p.requires_grad], plan.training)
         self.model, self.optimizer = accelerator.prepare(ensemble, optimizer)
-        self.watch = DivergenceWatch(data.members, plan.total_steps)
+        self.watch = DivergenceWatch(data.members, plan.total_steps, folder)
         on_cpu = accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16"
         self.attention: Any = QuickBackward() if on_cpu else contextlib.nullcontext()
         self.state = State()
@@ -67,11 +69,16 @@ class TrainingLoop:
                 if self.done:
                     break
         self.require_finite()
+        state.seconds = max(state.seconds, time.monotonic() - self.began)
+        if state.best is not None:
+            self.ensemble.load_trainable_state(state.best.weights)
         return state
 
     @property
     def done(self) -> bool:
-        """Whether all steps are."""
+        """Whether all steps are, or the validation loss has not fallen for long enough."""
+        if self.stopping is not None and self.stopping.stops(self.state, self.plan.steps_per_epoch):
+            return True
         return self.state.step >= self.plan.total_steps
 
     # A step -------------------------------------------------------------------------------------------------------
@@ -128,6 +135,9 @@ class TrainingLoop:
         self.record.step(state.step, state.learning_rate, state.seconds)
         if state.step in plan.cycle_ends:
             self.ensemble.on_cycle_end(plan.cycle_ends.index(state.step))
+        if self.stopping is not None and (self.done or state.step % plan.steps_per_epoch == 0):
+            self.stopping.look(self.ensemble, state)
+            state.seconds = time.monotonic() - self.began  # looking is part of the cost
         if plan.keeps(state.step) or (not self.done and self.overdue()):
             self.require_finite()
             save(self.folder, state, self.ensemble, self.optimizer, self.accelerator, plan)

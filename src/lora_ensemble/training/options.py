@@ -11,6 +11,10 @@ NO_EFFECT = frozenset(
 )
 """Fields that change cost or convenience and no result: a run may be resumed with other values."""
 
+ADDED = frozenset({"class_weight_values", "early_stopping", "validation_batches"})
+"""Fields that came after version 0.1.0: at their default they do not count among what determines a result, so that what
+was made before stays what it was."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -68,6 +72,13 @@ class Training:
     """Weights of the classes by their number of training examples n: equal, 1/n, 1/sqrt(n), or effective number."""
     ens_beta: float = 0.9991
     """ens: beta of the effective number (1 - beta^n) / (1 - beta)."""
+    class_weight_values: tuple[float, ...] | None = None
+    """Weights of the classes in their order, in place of weights by number; only their ratios count."""
+
+    early_stopping: int | None = None
+    """Stop when the loss on the validation split has not fallen for so many epochs; the best epoch's weights stay."""
+    validation_batches: int | None = None
+    """early_stopping: look at so many batches of the validation split, chosen by the seed; at all of it if none."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of forward and backward; parameters and optimiser stay as they are."""
@@ -104,6 +115,8 @@ class Training:
             "members_per_pass": 1,
             "save_steps": 1,
             "keep_checkpoints": 1,
+            "early_stopping": 1,
+            "validation_batches": 1,
             "warmup_steps": 0,
             "workers": 0,
             "learning_rate": 0.0,
@@ -140,6 +153,15 @@ class Training:
             )
         if self.schedule_steps is not None and self.schedule not in ("cosine", "linear"):
             found.append(f"training.schedule_steps: only 'cosine' and 'linear' have it, not {self.schedule!r}")
+        if self.early_stopping is not None and self.schedule == "cyclic-cosine":
+            found.append("training.early_stopping: a cycle of schedule 'cyclic-cosine' is not left before its end")
+        if self.validation_batches is not None and self.early_stopping is None:
+            found.append(f"training.validation_batches = {self.validation_batches}: needs training.early_stopping")
+        if (values := self.class_weight_values) is not None:
+            if self.class_weights != "uniform":
+                found.append("training.class_weight_values: in place of training.class_weights; give one of them")
+            if not all(0 <= value < float("inf") for value in values) or not sum(values) > 0:
+                found.append(f"training.class_weight_values = {values}: must be at least 0, and one of them above 0")
         if self.group_by_length and self.data_order == "fixed":
             found.append("training.group_by_length: changes the order, which training.data_order = 'fixed' forbids")
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
