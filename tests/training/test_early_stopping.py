@@ -30,11 +30,9 @@ def misleading() -> Split:
     return replace(split, labels=labels)
 
 
-def run(training: Training, folder: Path, split: Split | None = None, **options: Any) -> tuple[Linears, Cost]:
+def run(training: Training, folder: Path, split: Split | None = None) -> tuple[Linears, Cost]:
     ensemble = Linears(3, dropout=0.1)
-    return ensemble, fit(
-        ensemble, split or vectors(), BACKBONE, training, 7, folder, validation=misleading(), **options
-    )
+    return ensemble, fit(ensemble, split or vectors(), BACKBONE, training, 7, folder, validation=misleading())
 
 
 def obvious_loss(weights: dict[str, torch.Tensor]) -> float:
