@@ -12,7 +12,8 @@ from lora_ensemble import registry
 from lora_ensemble.contracts import Backbone, Dataset, Method
 from lora_ensemble.errors import ConfigurationError, UnknownNameError
 from lora_ensemble.fields import flat, from_plain, to_plain, type_problems
-from lora_ensemble.training.options import ADDED, NO_EFFECT, Training
+from lora_ensemble.training.options import ADDED, NO_EFFECT
+from lora_ensemble.training.options import Training as Training
 
 _PLUGINS = {"backbone": "backbones", "method": "methods", "dataset": "datasets"}
 _ADDED = {f"training.{name}" for name in ADDED}

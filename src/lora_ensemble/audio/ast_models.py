@@ -39,7 +39,8 @@ def converted(
     if missing or wrong:
         raise FileFormatError(f"no whole ViT or DeiT: {(missing + wrong)[0]} is missing or of a wrong shape")
     model.load_state_dict(tensors, strict=False)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def pretrained(name: str, num_labels: int, shape: Shape) -> tuple[ASTForAudioClassification, bool]:

@@ -63,7 +63,8 @@ def resampled(audio: np.ndarray, rate: int) -> np.ndarray:
         return np.ascontiguousarray(audio, dtype=np.float32)
     import soxr
 
-    return soxr.resample(audio, rate, RATE, quality="HQ").astype(np.float32, copy=False)
+    resampled: np.ndarray = soxr.resample(audio, rate, RATE, quality="HQ").astype(np.float32, copy=False)
+    return resampled
 
 
 def require_decoders(about: str) -> None:

@@ -49,4 +49,5 @@ def stretches(examples: int, size: int, limit: int, generator: torch.Generator) 
     length_B = (length_B * limit).floor().clamp(max=size)
     start_B = (start_B * (size - length_B + 1)).floor()
     place = torch.arange(size, device=device)
-    return (place >= start_B[:, None]) & (place < (start_B + length_B)[:, None])
+    masked: Tensor = (place >= start_B[:, None]) & (place < (start_B + length_B)[:, None])
+    return masked

@@ -153,7 +153,7 @@ def timm_inputs(model: nn.Module, side: int | None = None) -> ImageInputs:
     """What timm's data configuration of the model says; side: of the images, in pixels, where it is another one."""
     import inspect
 
-    from timm.data import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
 
     from lora_ensemble.images.inputs import ImageInputs
 

@@ -132,7 +132,8 @@ def published_weights(arch: str, weights: str) -> dict[str, Tensor]:
         hint = did_you_mean(weights, known)
         raise UserError(f"{arch} has no weights {weights!r}.{hint} There are {', '.join(known)}, or a local file.")
     try:
-        return known[weights].get_state_dict(progress=False, check_hash=True, weights_only=True)
+        state: dict[str, Tensor] = known[weights].get_state_dict(progress=False, check_hash=True, weights_only=True)
+        return state
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"torchvision's weights {arch} {weights} cannot be had from {known[weights].url} ({error}); "

@@ -79,7 +79,7 @@ class LoraEnsembleConfig(LoraConfig):
         if self.lora_alpha is None:
             self.lora_alpha = self.r
         try:
-            super().__post_init__()
+            super().__post_init__()  # type: ignore[no-untyped-call]
         except ValueError as error:  # PEFT's own checks
             raise ConfigurationError([first_line(error)]) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.utils.checkpoint import checkpoint
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from lora_ensemble.engine.folding import batch_size, chunk
 from lora_ensemble.engine.inputs import as_labels, named
@@ -325,7 +325,7 @@ def _scale(grads: list[Tensor], scale_M: Tensor) -> None:
 
 
 @contextmanager
-def evaluating(module: nn.Module):
+def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode inside the block; each submodule's own mode is restored afterwards."""
     modes = [(m, m.training) for m in module.modules()]
     module.eval()

@@ -49,7 +49,7 @@ def same_base(saved: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
     if saved.get("layout") != own["layout"]:
         return False
     if saved.get("values") == own["values"] or saved.get("dtype") == own["dtype"]:
-        return saved.get("values") == own["values"]
+        return bool(saved.get("values") == own["values"])
     pairs = list(zip(saved.get("sample", []), own["sample"], strict=False))
     return len(pairs) == len(own["sample"]) and all(math.isclose(a, b, rel_tol=0.02, abs_tol=1e-4) for a, b in pairs)
 

@@ -27,7 +27,8 @@ def unfold(output: Any, members: int, rows: int) -> Tensor:
     """The logits of a model's output, (M*B, ...), as (M, B, ...)."""
     logits = output if isinstance(output, Tensor) else output[0] if isinstance(output, tuple) else output.logits
     assert logits.shape[0] == rows, f"the model returned {logits.shape[0]} rows of logits for {rows} rows of inputs"
-    return logits.unflatten(0, (members, rows // members))
+    by_member: Tensor = logits.unflatten(0, (members, rows // members))
+    return by_member
 
 
 def batch_size(inputs: dict[str, Any]) -> int:

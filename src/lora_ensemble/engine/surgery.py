@@ -140,7 +140,7 @@ def find_head(model: nn.Module) -> str | None:
         if len(paths) > 1:
             raise NoMatchError(f"{type(model).__name__} has several heads; name them in modules_to_save: {paths}")
         if paths:
-            return paths[0]
+            return str(paths[0])
     for name in _HEAD_NAMES:
         module = getattr(model, name, None)
         if isinstance(module, nn.Module) and any(True for _ in module.parameters()):

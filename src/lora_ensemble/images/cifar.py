@@ -114,4 +114,5 @@ class Cifar(Dataset):
         return images, labels
 
     def _checked(self, labels: Any, where: str) -> list[int]:
-        return class_indices(labels, len(self.classes), where).tolist()
+        indices: list[int] = class_indices(labels, len(self.classes), where).tolist()
+        return indices

@@ -142,7 +142,8 @@ def _read_config(folder: Path) -> LoraConfig:
         raise ConfigurationError(
             [f"{folder}: {n} = {values[n]!r} is not supported yet: {_NOT_YET[n]}" for n in problems]
         )
-    return config
+    supported: LoraConfig = config
+    return supported
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
@@ -214,7 +215,8 @@ def _rank_and_scale(config: LoraConfig, path: str) -> tuple[float, float]:
     """What the configuration says of a module: r, and alpha / r (or alpha / sqrt(r))."""
 
     def at(patterns: dict[str, Any] | None, default: Any) -> float:
-        return (patterns or {}).get(get_pattern_key(list(patterns or {}), path), default)
+        value: float = (patterns or {}).get(get_pattern_key(list(patterns or {}), path), default)
+        return value
 
     r, alpha = at(config.rank_pattern, config.r), at(config.alpha_pattern, config.lora_alpha)
     if not r >= 1:

@@ -35,13 +35,16 @@ class AnswerModel(Wrapper):
 
     def forward(self, choices: Tensor | None = None, **inputs: Any) -> Tensor:
         if choices is None:
-            return self.plain(**inputs, use_cache=False).logits
+            logits_BTV: Tensor = self.plain(**inputs, use_cache=False).logits
+            return logits_BTV
         last = self.plain(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1].float()
         if self.scores == "vocabulary":
-            return last[:, self.order]
+            ordered: Tensor = last[:, self.order]
+            return ordered
         absent = torch.arange(len(self.letters), device=last.device) >= choices[:, None]
         if self.scores == "letters":
-            return last[:, self.letters].masked_fill(absent, MASKED)
+            of_letters: Tensor = last[:, self.letters].masked_fill(absent, MASKED)
+            return of_letters
         return letters_and_rest(last, self.letters, absent)
 
 

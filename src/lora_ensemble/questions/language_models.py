@@ -38,7 +38,8 @@ class Encoder:
     tokenizer: Any
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
-        return self.tokenizer(list(texts), return_attention_mask=False, verbose=False)["input_ids"]
+        ids: list[list[int]] = self.tokenizer(list(texts), return_attention_mask=False, verbose=False)["input_ids"]
+        return ids
 
 
 def special_tokens_before(tokenizer: Any) -> int:

@@ -108,7 +108,8 @@ def _config_class(plugin: Plugin) -> type[Any]:
         raise UserError(
             f"{plugin} must be exactly one public dataclass that derives from {KINDS[plugin.kind]}: {listed}"
         )
-    return there[0]
+    found_class: type[Any] = there[0]
+    return found_class
 
 
 def name_of(config: Any) -> str:

@@ -53,17 +53,17 @@ class _Reader(pickle.Unpickler):
             def __init__(self, code: Any, *_: Any):
                 self.code, self.order = code, "="
 
-            def __setstate__(self, state: tuple) -> None:
+            def __setstate__(self, state: tuple[Any, ...]) -> None:
                 self.order = state[1]
 
         class Array:
-            def __setstate__(self, state: tuple) -> None:
+            def __setstate__(self, state: tuple[Any, ...]) -> None:
                 _, self.shape, self.dtype, self.fortran, self.data = state
 
         def reconstruct(*_: Any) -> Array:
             return Array()
 
-        def from_buffer(data: Any, dtype: DType, shape: tuple, order: str) -> Array:
+        def from_buffer(data: Any, dtype: DType, shape: tuple[Any, ...], order: str) -> Array:
             array = Array()
             array.__setstate__((1, shape, dtype, order == "F", data))
             return array

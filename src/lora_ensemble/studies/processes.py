@@ -67,7 +67,8 @@ def _next(news: Any, crew: Sequence[Any]) -> tuple[int, str, Any]:
     """The next message; RuntimeError when a process died without one (killed for memory, say)."""
     while True:
         try:
-            return news.get(timeout=1.0)
+            message: tuple[int, str, Any] = news.get(timeout=1.0)
+            return message
         except queue.Empty:
             codes = [process.exitcode for process in crew if process.exitcode]
             if codes:

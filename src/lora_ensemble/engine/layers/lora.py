@@ -72,7 +72,8 @@ class MemberLinear(AdapterLayer):
             x = F.dropout(x, self.dropout)
         rows, A, B = self.state.rows(x).to(y.dtype), A.to(y.dtype), B.to(y.dtype)
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            return AddLowRank.apply(y.contiguous(), rows, A, B, self.scale)
+            updated: Tensor = AddLowRank.apply(y.contiguous(), rows, A, B, self.scale)
+            return updated
         out = y.reshape(len(rows), -1, y.shape[-1])
         return add_low_rank_(out, torch.bmm(rows, A.transpose(1, 2)), B, self.scale).view(y.shape)
 
@@ -100,7 +101,8 @@ class MemberLinear(AdapterLayer):
         with torch.autocast(self.lora_A.device.type, enabled=False):
             A = self.lora_A[part].unflatten(1, (self.splits, self.r))
             B = self.lora_B[part].unflatten(1, (self.splits, -1))
-            return ((A @ A.mT) * (B.mT @ B)).sum((1, 2, 3))
+            squared: Tensor = ((A @ A.mT) * (B.mT @ B)).sum((1, 2, 3))
+            return squared
 
     def merged_weight(self, member: int, W0: Tensor) -> Tensor:
         return W0 + self.update(member)

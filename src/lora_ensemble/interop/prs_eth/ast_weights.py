@@ -42,8 +42,8 @@ def lora_ensemble(
     loaded = _loaded(backbone, frozen, classes)
     if (layers := loaded.model.config.num_hidden_layers) != content.layers:  # type: ignore[union-attr]
         raise FileFormatError(f"{content.layers} layers, the backbone has {layers}")
-    ensemble: Any = Lora(members=members, r=content.r, fused_qkv="joint").build(loaded, 0)
-    model = ensemble.model
+    ensemble = Lora(members=members, r=content.r, fused_qkv="joint").build(loaded, 0)
+    model: Any = ensemble.model
     for (layer, projection), (A, B) in content.low_rank.items():
         adapted = model.get_submodule(f"{_MODEL}.layers.{layer}.attention.{_PATHS[projection]}")
         copy_into(adapted.lora_A, A, "low-rank matrices")

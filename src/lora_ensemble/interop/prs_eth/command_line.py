@@ -59,7 +59,7 @@ class Request:
     @property
     def snapshot(self) -> bool:
         """Whether one network is trained in cycles, `members` in number."""
-        return self.settings.get("training.mode") == "snapshot"
+        return bool(self.settings.get("training.mode") == "snapshot")
 
     @property
     def trained_members(self) -> int:
@@ -83,7 +83,7 @@ class Request:
     def steps_per_epoch(self) -> int:
         """Of the published training split."""
         examples = DATASETS[self.settings.values["data.data_set"]][2]
-        return math.ceil(examples / self.settings.values["training.training_batch_size"])
+        return math.ceil(examples / int(self.settings.values["training.training_batch_size"]))
 
     @property
     def layers(self) -> int:
@@ -94,7 +94,8 @@ class Request:
     def steps_in_bounds(self) -> int:
         """The smaller of the two limits, `max_steps` and `max_epochs`."""
         values = self.settings.values
-        return min(values["training.max_steps"], values["training.max_epochs"] * self.steps_per_epoch)
+        steps: int = min(values["training.max_steps"], values["training.max_epochs"] * self.steps_per_epoch)
+        return steps
 
     @property
     def published_steps(self) -> int:
@@ -102,7 +103,8 @@ class Request:
         short in which it is reached. In the settings for images, that is the last one."""
         values, per_epoch = self.settings.values, self.steps_per_epoch
         whole = values["training.max_epochs"] * per_epoch
-        return whole - (-self.steps_in_bounds % per_epoch)
+        steps: int = whole - (-self.steps_in_bounds % per_epoch)
+        return steps
 
 
 def request(name_or_path: str | Path, model_name: str, members: int, *, as_published: bool = False) -> Request:

@@ -97,7 +97,10 @@ def _dataset(settings: Settings) -> Dataset:
     if kind is Esc50:
         return Esc50(protocol="published", fold=int(settings.get("training.cross_validation_fold", 1)))
     augmentation = settings.values["training.training_augmentation"]
-    return kind(protocol="published", augmentation=tuple(a for a in ("flip", "rotate") if a in augmentation))
+    dataset: Dataset = kind(
+        protocol="published", augmentation=tuple(a for a in ("flip", "rotate") if a in augmentation)
+    )
+    return dataset
 
 
 def _method(asked: Request) -> Method:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lora_ensemble import registry
 from lora_ensemble.predictions import Predictions
@@ -29,7 +29,7 @@ def fold_results(done: CrossValidation, epoch: int | Rule = "last") -> Results:
     return Results(f"{name}, cross-validated", (pooled, *said.values()), done.note(epoch), about)
 
 
-def _result(p: Predictions, method: str, done: CrossValidation, cost: dict, examples: int = 0) -> RunResult:
+def _result(p: Predictions, method: str, done: CrossValidation, cost: dict[str, Any], examples: int = 0) -> RunResult:
     taken = {
         "train_seconds": cost["seconds"],
         "predict_seconds_per_example": 1 / p.meta["examples_per_second"],
