@@ -15,6 +15,7 @@ from lora_ensemble.analysis.naming import common, label
 from lora_ensemble.cli.program import main
 from lora_ensemble.errors import DataError, FileFormatError
 from lora_ensemble.runs.calibrated import CALIBRATION
+from lora_ensemble.runs.wholeness import parts_of
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,9 @@ def test_a_calibration_that_is_damaged_or_another_runs_is_refused(run: Run, caps
         run.calibrated  # noqa: B018
     assert main(["evaluate", str(run.folder)]) == 2
     assert "was changed after it was written" in capsys.readouterr().err
+    assert [part.name for part in parts_of(run.folder) if not part.good] == [CALIBRATION]
     path.write_text(whole)
+    assert CALIBRATION in [part.name for part in parts_of(run.folder) if part.state == "whole"]
     fitted = run.calibrated
     assert fitted is not None
     other = replace(fitted, source=replace(fitted.source, run={**(fitted.source.run or {}), "seed": 7}))

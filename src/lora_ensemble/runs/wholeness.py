@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lora_ensemble.disk.digests import DIGEST, digest_of_file
 from lora_ensemble.errors import FileFormatError, RunFolderError, UserError
+from lora_ensemble.runs.calibrated import CALIBRATION, read_calibration
 from lora_ensemble.runs.folder import ENSEMBLE
 from lora_ensemble.runs.kept import PREDICTIONS
 from lora_ensemble.runs.records import FINISHED, RUN, read_record
@@ -60,6 +61,13 @@ def _records(folder: Path) -> Iterator[Part]:
             return Part(name, _state(DIGEST in read_record(folder, name)))
 
         yield _checked(name, look)
+    if (folder / CALIBRATION).exists():
+        yield _checked(CALIBRATION, lambda: _calibration(folder))
+
+
+def _calibration(folder: Path) -> Part:
+    found = read_calibration(folder)
+    return Part(CALIBRATION, "absent") if found is None else Part(CALIBRATION, "whole", found.name)
 
 
 def _ensemble(folder: Path) -> Part:
