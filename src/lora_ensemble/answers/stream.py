@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ class Answerer:
     experiment: Experiment
     classes: Sequence[str]
     decide: Decider
+    about: Mapping[str, Any]
+    """What the predictions' meta says of the ensemble; a calibration is refused for another's."""
 
     def answers(self, split: Split) -> pd.DataFrame:
         """Of one part. Labels, where the split has them, are a column and take part in nothing else."""
@@ -50,7 +52,7 @@ class Answerer:
             workers=training.workers,
             seed=self.experiment.seed,
         )
-        table = self.decide(predictions)
+        table = self.decide(dataclasses.replace(predictions, meta={**self.about, **predictions.meta}))
         if split.labels is not None:
             table["label"] = [split.classes[label] if label >= 0 else None for label in split.labels.tolist()]
         return table

@@ -24,6 +24,9 @@ from lora_ensemble.runs.records import FINISHED, RUN, read_record, write_finishe
 from lora_ensemble.training.progress import OnProgress, TerminalProgress
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from lora_ensemble.answers.asked import Asked
     from lora_ensemble.engine.ensemble import Ensemble
     from lora_ensemble.predictions import Predictions
     from lora_ensemble.training.checkpoints import Checkpoint
@@ -125,6 +128,22 @@ class Run:
         fitted = calibrate(validation_predictions(self), name)
         fitted.save(self.folder / CALIBRATION)
         return fitted
+
+    def loaded(self) -> tuple[LoadedBackbone, Ensemble]:
+        """The trained ensemble, in evaluation mode, and its backbone, which says how it is fed."""
+        return self._load(None)
+
+    def answer(self, rows: Any, asked: Asked | None = None, **options: Any) -> pd.DataFrame:
+        """Answers to new rows: what `lora-ensemble predict --input` writes, as a table.
+
+        rows: a folder, a file or a table; or a list of such, of texts, or of examples (`contracts.Split`). asked: what
+        the answers hold (`lora_ensemble.answers.Asked`). options: how rows are read, the fields of
+        `sources.incoming.Options` (`text_column`, `skip_unreadable` ...). Raises DataError for rows that cannot be
+        read, and what a promise raises that cannot be given."""
+        from lora_ensemble.answers.asked import Asked
+        from lora_ensemble.runs.answering import answers
+
+        return answers(self, rows, asked or Asked(), **options)
 
     def predict(
         self,

@@ -1,4 +1,4 @@
-"""Predict a split with trained runs, and keep the predictions in their folders."""
+"""Answer new rows with a trained run (--input), or predict a split with runs and keep the predictions in them."""
 
 from __future__ import annotations
 
