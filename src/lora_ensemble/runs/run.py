@@ -133,6 +133,24 @@ class Run:
         """The trained ensemble, in evaluation mode, and its backbone, which says how it is fed."""
         return self._load(None)
 
+    def about(self, step: int | None = None) -> dict[str, Any]:
+        """What the meta of its predictions says of the ensemble."""
+        return {
+            "run": self.folder.name,
+            "backbone": registry.name_of(self.experiment.backbone),
+            "method": registry.name_of(self.experiment.method),
+            "seed": self.experiment.seed,
+            "step": step,
+        }
+
+    def weights_digest(self) -> str:
+        """Of the saved ensemble. Raises RunFolderError for an unfinished run."""
+        from lora_ensemble.disk.digests import digest_of_file
+        from lora_ensemble.engine.saving import MANIFEST
+
+        kept = read_record(self.folder, FINISHED).get("ensemble")
+        return kept or digest_of_file(self.folder / ENSEMBLE / MANIFEST)
+
     def answer(self, rows: Any, asked: Asked | None = None, **options: Any) -> pd.DataFrame:
         """Answers to new rows: what `lora-ensemble predict --input` writes, as a table.
 
@@ -241,13 +259,9 @@ class Run:
             seed=experiment.seed,
         )
         about = {
-            "run": self.folder.name,
-            "backbone": registry.name_of(experiment.backbone),
-            "method": registry.name_of(experiment.method),
+            **self.about(step),
             "dataset": registry.name_of(dataset),
             "split": split,
-            "seed": experiment.seed,
-            "step": step,
             "key": key,
             "data": dataset.fingerprint(),
         }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import tyro
 
 from lora_ensemble.cli.arguments import RunOptions, parse
 from lora_ensemble.cli.data_names import datasets_named
@@ -17,7 +19,49 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """How the rows of --input are read; columns that are not named are found."""
+
+    text_column: str | None = None
+    """Column of the texts."""
+    pair_column: str | None = None
+    """Column of second texts."""
+    image_column: str | None = None
+    """Column of image files, or of encoded images."""
+    audio_column: str | None = None
+    """Column of sound files, or of encoded sounds."""
+    label_column: str | None = None
+    """Column of the labels; '' for none, even where there is one."""
+    id_column: str | None = None
+    """Column of the ids."""
+    encoding: str | None = None
+    """Of tables of text. Default: that of the run's data set, or UTF-8."""
+    skip_unreadable: bool = False
+    """Leave out rows that cannot be used, with a warning that counts them, instead of an error."""
+
+
+@dataclass(frozen=True)
 class Options(RunOptions):
+    input: str | None = None
+    """Rows to answer: a folder, a file or a table, with labels or without; - for lines of JSON on stdin."""
+    output: str | None = None
+    """Where the answers go: a .parquet, .csv or .jsonl file, or - for lines of JSON on stdout. After a kill, the same
+    command goes on where it was."""
+    probabilities: bool = False
+    """With a column p_<class> for each class."""
+    raw: bool = False
+    """Without the run's calibration."""
+    coverage: float | None = None
+    """With a column "set": classes among which the right one is with this probability, as in 0.9."""
+    conformal: str = "aps"
+    """Kind of the sets: lac, aps, aps-deterministic, raps, saps, top-k."""
+    abstain_risk: float | None = None
+    """With a column "abstain": of the rows that are answered, at most this share is wrong, as in 0.02."""
+    confidence: float = 0.95
+    """That the promise on the risk holds."""
+    by: str = "total"
+    """Uncertainty by which rows are left to a person."""
+    rows: tyro.conf.OmitArgPrefixes[Rows] = field(default_factory=Rows)
     split: str = "test"
     """train, validation or test."""
     dataset: str | None = None
@@ -31,6 +75,11 @@ class Options(RunOptions):
 
 def main(args: Sequence[str]) -> None:
     options = parse(Options, args, "predict", __doc__)
+    if options.input is not None:
+        _answer(options)
+        return
+    if options.output is not None:
+        raise UserError("--output needs --input, the rows to answer; predictions of a split are kept in the run")
     chosen = [(options.split, dataset) for dataset in datasets_named(options.dataset).values() or [None]]
     chosen += [("test", dataset) for dataset in datasets_named(options.ood).values()]
     epochs = None if options.epochs is None else epochs_named(options.epochs)
@@ -47,6 +96,29 @@ def main(args: Sequence[str]) -> None:
                 continue
             for epoch, p in run.predict_epochs(split, dataset, epochs or None).items():
                 print(f"{folder}, epoch {epoch}: {_words(p)}")
+
+
+def _answer(options: Options) -> None:
+    from lora_ensemble.answers.asked import Asked
+    from lora_ensemble.answers.stream import options_for
+    from lora_ensemble.cli.answering import answer_input
+    from lora_ensemble.runs.run import Run
+
+    if len(options.runs) > 1:
+        raise UserError(f"--input is answered by one run, {len(options.runs)} were given")
+    assert options.input is not None
+    asked = Asked(
+        raw=options.raw,
+        probabilities=options.probabilities,
+        coverage=options.coverage,
+        conformal=options.conformal,
+        risk=options.abstain_risk,
+        confidence=options.confidence,
+        by=options.by,
+    )
+    run = Run(options.runs[0])
+    given = {name: value for name, value in vars(options.rows).items() if value is not None}
+    answer_input(run, options.input, options.output, asked, options_for(run.experiment, **given))
 
 
 def epochs_named(words: str) -> list[int]:
