@@ -45,5 +45,5 @@ def close(
 
 
 def _tensor(values: Any) -> Tensor:
-    found = values.detach() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    found = values.detach() if isinstance(values, Tensor) else torch.as_tensor(np.array(values))
     return found if found.is_floating_point() else found.double()
