@@ -37,7 +37,7 @@ def write(parts: Parts, output: Path, about: dict[str, Any]) -> int:
             yield part
 
     atomic_write(output, lambda temporary: WRITERS[output.suffix](counted(), parts.schema(), temporary))
-    write_record(about_file(output), {**about, "rows": rows, "file": output.name, "digest": digest_of_file(output)})
+    write_record(about_file(output), {**about, "rows": rows, "file": output.name, "contents": digest_of_file(output)})
     return rows
 
 

@@ -100,7 +100,7 @@ def _is_answered(path: Path, about: dict[str, Any]) -> bool:
         there = read_record(about_file(path))
     except UserError:
         there = {}
-    if path.is_file() and about.items() <= there.items() and there.get("digest") == digest_of_file(path):
+    if path.is_file() and about.items() <= there.items() and there.get("contents") == digest_of_file(path):
         return True
     raise UserError(f"{path} exists and holds something else; give another --output, or remove it")
 
