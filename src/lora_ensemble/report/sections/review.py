@@ -43,7 +43,7 @@ def _queue(examples: Sequence[Example], run: RunResult) -> Cards | Table:
 
 
 def _card(example: Example, run: RunResult) -> Card:
-    names = ("confidence", "members that agree", "total", "epistemic")
+    names = ("confidence", "agreeing", "total", "epistemic")
     known = [] if example.label is None else [("label", example.label)]
     preview = example.preview
     return Card(
