@@ -1,4 +1,4 @@
-"""The four worked examples of CONTRIBUTING.md, taken from the page, put in place and run."""
+"""The five worked examples of CONTRIBUTING.md, taken from the page, put in place and run."""
 
 from __future__ import annotations
 
@@ -43,11 +43,12 @@ def plugins(tmp_path):
     for _, stem, text in blocks:
         files[stem].write_text(text, encoding="utf-8")
     with plugged(*files.values()):
-        yield {kind: stem.replace("_", "-") for kind, stem, _ in blocks[:-1]}
+        named = {kind: stem for kind, stem, _ in blocks[:-1]}
+        yield {kind: stem if kind == "uncertainties" else stem.replace("_", "-") for kind, stem in named.items()}
 
 
 def test_there_is_an_example_of_each_kind_and_the_registry_finds_it(plugins):
-    assert set(plugins) == {"backbones", "methods", "datasets", "metrics"}
+    assert set(plugins) == {"backbones", "methods", "datasets", "metrics", "uncertainties"}
     for kind, name in plugins.items():
         assert name in registry.names(kind)
         assert registry.description(kind, name).endswith(".")
@@ -110,3 +111,16 @@ def test_backbone(plugins, tmp_path):
     by_text = p.logits_MBC.view(3, 4, 4, 2)
     torch.testing.assert_close(by_text[:, 0], by_text[:, 3])  # the same texts, in batches of other neighbours
     assert not torch.allclose(by_text[:, :, 0], by_text[:, :, 1])
+
+
+def test_uncertainty_ranks_as_it_says(plugins):
+    from lora_ensemble import Predictions
+
+    logits_MBC = torch.randn(2, 40, 4, generator=torch.Generator().manual_seed(0))
+    inside, outside = (
+        Predictions(logits_MBC[:, :20], torch.zeros(20, dtype=torch.long)),
+        Predictions(logits_MBC[:, 20:]),
+    )
+    second = [[sorted(row)[-2] for row in p.mean_probs_BC.tolist()] for p in (inside, outside)]
+    wins = [(b > a) + (a == b) / 2 for a in second[0] for b in second[1]]
+    assert evaluate(inside, outside, intervals=False)["auroc_second_guess"] == pytest.approx(np.mean(wins))

@@ -42,6 +42,12 @@ def score(probs_BC, counts_RB):
     return {"confidence": counts_RB @ probs_BC.max(1).values.to(counts_RB) / counts_RB.sum(1)}
 '''
 
+UNCERTAINTY = '''"""One minus the largest of the mean probabilities."""
+
+def uncertainty(probs_BC):
+    return 1 - probs_BC.max(-1).values
+'''
+
 
 def write_package(folder: Path) -> None:
     """The example of CONTRIBUTING.md, with a plug-in of every other kind beside it."""
@@ -60,6 +66,8 @@ def write_package(folder: Path) -> None:
         groups += f'{stem.replace("_", "-")} = "bright_or_dark.{stem}"\n'
     (inside / "metric.py").write_text(METRIC)
     groups += '\n[project.entry-points."lora_ensemble.metrics"]\nconfidence = "bright_or_dark.metric"\n'
+    (inside / "doubt.py").write_text(UNCERTAINTY)
+    groups += '\n[project.entry-points."lora_ensemble.uncertainties"]\ndoubt = "bright_or_dark.doubt"\n'
     (folder / "pyproject.toml").write_text((folder / "pyproject.toml").read_text() + groups)
 
 
@@ -106,9 +114,9 @@ def run(site, tmp_path_factory) -> Path:
 
 
 def test_a_run_of_its_plug_ins_is_read_and_scored(site, run):
-    done = command(site, run.parent, "evaluate", "run", "--format", "json")
+    done = command(site, run.parent, "evaluate", "run", "--ood", "letters", "--format", "json")
     assert done.returncode == 0, done.stderr
-    assert {"accuracy", "confidence"} <= json.loads(done.stdout)["scores"].keys()
+    assert {"accuracy", "confidence", "auroc_doubt"} <= json.loads(done.stdout)["scores"].keys()
 
 
 def test_workers_that_are_spawned_know_them(site, tmp_path):
