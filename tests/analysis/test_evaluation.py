@@ -13,7 +13,11 @@ from lora_ensemble.predictions import Predictions
 
 NAMES = {
     *("accuracy", "nll", "brier", "ece_10", "ece_15", "aurc", "f1_macro", "precision_macro", "recall_macro"),
-    *("disagreement", "divergence", "total", "aleatoric", "epistemic"),
+    *("disagreement", "divergence", "total", "aleatoric", "epistemic", "sharpness"),
+    *("e_aurc", "augrc", "risk_at_coverage_80", "risk_at_coverage_90", "coverage_at_risk_1", "coverage_at_risk_5"),
+    *("mce", "ece_top_5", "ece_adaptive", "ece_classwise", "smooth_ece", "calibration_p"),
+    *("brier_reliability", "brier_resolution", "brier_uncertainty"),
+    *(f"{part}_{outcome}" for part in ("total", "aleatoric", "epistemic") for outcome in ("right", "wrong")),
 }
 
 

@@ -80,7 +80,9 @@ def test_one_member_has_no_pairs() -> None:
 
 
 def test_scores_that_need_labels_are_left_out() -> None:
-    assert set(scores(certain([[0, 1]]))) == {"disagreement", "divergence", "total", "aleatoric", "epistemic"}
+    assert set(scores(certain([[0, 1]]))) == {
+        *("disagreement", "divergence", "total", "aleatoric", "epistemic", "sharpness")
+    }
 
 
 def test_bins_are_closed_above() -> None:

@@ -1,45 +1,104 @@
-"""AURC: area under the risk-coverage curve, when the least confident predictions are withheld first."""
+"""Selective prediction: what the least confident predictions cost, when they are withheld first (AURC and its kin)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
     from torch import Tensor
 
-BETTER = {"aurc": "lower"}
-LABELS = {"aurc": "AURC"}
-DIGITS = {"aurc": 4}
+_COVERAGES = (80, 90)
+_RISKS = (1, 5)
+BETTER = {
+    "aurc": "lower",
+    "e_aurc": "lower",
+    "augrc": "lower",
+    **{f"risk_at_coverage_{c}": "lower" for c in _COVERAGES},
+    **{f"coverage_at_risk_{r}": "higher" for r in _RISKS},
+}
+LABELS = {
+    "aurc": "AURC",
+    "e_aurc": "E-AURC",
+    "augrc": "AUGRC",
+    **{f"risk_at_coverage_{c}": f"risk at coverage {c} %" for c in _COVERAGES},
+    **{f"coverage_at_risk_{r}": f"coverage at risk {r} %" for r in _RISKS},
+}
+DIGITS = {"aurc": 4, "e_aurc": 4, "augrc": 4}
 
 
 def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
-    """0 .. 1: mean over k = 1 .. B of the error rate of the k most confident samples.
+    """All 0 .. 1. Confidence is the largest probability; equally confident samples count in every order, averaged.
 
-    Geifman, Uziel and El-Yaniv 2019; confidence is the largest probability. An error at rank j (from 0) adds
-    1/(j + 1) + ... + 1/B, before division by B. Equally confident samples count in every order, averaged.
+    aurc: mean over k = 1 .. B of the error rate of the k most confident samples (Geifman, Uziel and El-Yaniv 2019); an
+    error at rank j (from 0) adds 1/(j + 1) + ... + 1/B, before division by B. e_aurc: less that of the best order,
+    errors last. augrc: mean over k of the share of all samples that are errors among the k (Traub et al. 2024).
+    risk_at_coverage_80: error rate of the 80 % most confident; coverage_at_risk_5: the largest share that can be kept
+    with an error rate of at most 5 %, 0 where there is none.
     """
+    import numpy as np
     import torch
 
     confidence_B, predicted_B = probs_BC.max(-1)
-    uncertainty_B, order_B = (1 - confidence_B).sort()
-    _, group_B, size_G = uncertainty_B.unique_consecutive(return_inverse=True, return_counts=True)
-    wrong_E = (predicted_B != labels_B)[order_B].nonzero().squeeze(1)
-    end_E = size_G.cumsum(0)[group_B[wrong_E]]
-    start_E = end_E - size_G[group_B[wrong_E]]
-    size = int(counts_RB[0].sum())
-    ranks = torch.arange(1, size + 1, dtype=torch.float64)
-    added = (1 / ranks).flip(0).cumsum(0).flip(0)
-    cumulated = torch.cat([added.new_zeros(1), added.cumsum(0)])
-    parts = counts_RB.float().split(256)  # whole numbers: exact, and faster than float64
-    return {"aurc": torch.cat([_area(c.index_select(1, order_B), wrong_E, start_E, end_E, cumulated) for c in parts])}
+    _, group_B = np.unique((1 - confidence_B).numpy(), return_inverse=True)  # rising uncertainty
+    wrong_B = (predicted_B != labels_B).numpy()
+    at_G, of_B = np.unique(group_B[wrong_B], return_inverse=True)  # the groups with errors
+    lower_B = np.searchsorted(at_G, group_B, side="left")  # how many of them are before a sample's own group
+    inside_B = np.isin(group_B, at_G)
+    counts_BR = counts_RB.T.numpy()
+    errors_GR = _sums(of_B, counts_BR[wrong_B], len(at_G))
+    end_GR = _sums(lower_B, counts_BR, len(at_G) + 1)[:-1].cumsum(0)
+    start_GR = end_GR - _sums(lower_B[inside_B], counts_BR[inside_B], len(at_G))
+    values = _areas(errors_GR, start_GR, end_GR, int(counts_RB[0].sum()))
+    return {name: torch.from_numpy(np.ascontiguousarray(value_R)) for name, value_R in values.items()}
 
 
-def _area(counts_RB: Tensor, wrong_E: Tensor, start_E: Tensor, end_E: Tensor, cumulated: Tensor) -> Tensor:
-    """Columns in order of confidence. For each error E its column, and the first and the end of its group's columns;
-    `cumulated`: what errors at the first 0, 1, 2 .. ranks add."""
-    import torch.nn.functional as F
+def _areas(errors_GR: NDArray[Any], start_GR: NDArray[Any], end_GR: NDArray[Any], size: int) -> dict[str, NDArray[Any]]:
+    """errors: in each group of equal confidence; start, end: how many samples are before it, and with it."""
+    import numpy as np
 
-    seen_RB = F.pad(counts_RB.cumsum(1), (1, 0))
-    before_RE, after_RE = seen_RB.index_select(1, start_E).long(), seen_RB.index_select(1, end_E).long()
-    mean_RE = (cumulated[after_RE] - cumulated[before_RE]) / (after_RE - before_RE).clamp(min=1)
-    return (counts_RB.index_select(1, wrong_E) * mean_RE).sum(1) / (len(cumulated) - 1)
+    added = np.cumsum((1 / np.arange(1, size + 1))[::-1])[::-1]
+    cumulated = np.concatenate([[0], np.cumsum(added)])
+    width_GR = np.maximum(end_GR - start_GR, 1)
+    start, end = start_GR.astype(np.int64), end_GR.astype(np.int64)
+    aurc_R = (errors_GR * (cumulated[end] - cumulated[start]) / width_GR).sum(0) / size
+    wrong_R = errors_GR.sum(0)
+    best_R = (cumulated[-1] - cumulated[size - wrong_R.astype(np.int64)]) / size
+    values = {"aurc": aurc_R, "e_aurc": aurc_R - best_R}
+    values["augrc"] = (errors_GR * (size - (start_GR + end_GR - 1) / 2)).sum(0) / size**2
+    for percent in _COVERAGES:
+        kept = -(-percent * size // 100)
+        values[f"risk_at_coverage_{percent}"] = (errors_GR * ((kept - start_GR) / width_GR).clip(0, 1)).sum(0) / kept
+    for percent in _RISKS:
+        values[f"coverage_at_risk_{percent}"] = _coverage(errors_GR, start_GR, end_GR, size, percent / 100)
+    return values
+
+
+def _coverage(
+    errors_GR: NDArray[Any], start_GR: NDArray[Any], end_GR: NDArray[Any], size: int, risk: float
+) -> NDArray[Any]:
+    """The risk falls between groups with errors, and is monotonous within one: it is met last at the end of a run
+    without errors, or where it rises to the limit within a group."""
+    import numpy as np
+
+    seen_GR = errors_GR.cumsum(0)
+    earlier_GR = seen_GR - errors_GR
+    rate_GR = errors_GR / np.maximum(end_GR - start_GR, 1)
+    crossing_GR = (rate_GR * start_GR - earlier_GR) / np.where(rate_GR > risk, rate_GR - risk, np.inf)
+    crossing_GR = np.minimum(np.floor(crossing_GR + 1e-9), end_GR)
+    ends_GR = np.where(earlier_GR <= risk * start_GR + 1e-9, np.maximum(start_GR, crossing_GR), 0)
+    whole_R = np.where(errors_GR.sum(0) <= risk * size + 1e-9, size, 0)
+    largest_R: NDArray[Any] = np.maximum(ends_GR.max(0, initial=0), whole_R) / size
+    return largest_R
+
+
+def _sums(group_B: NDArray[Any], counts_BR: NDArray[Any], groups: int) -> NDArray[Any]:
+    """(groups, R): the counts of each group's samples together."""
+    import numpy as np
+    from scipy.sparse import csr_matrix
+
+    ones, columns = np.ones(len(group_B)), np.arange(len(group_B))
+    sums: NDArray[Any] = csr_matrix((ones, (group_B, columns)), (groups, len(group_B))) @ counts_BR
+    return sums
