@@ -228,11 +228,18 @@ class Calibration(Fitted, ABC):
     def logits(self, p: Predictions) -> Tensor:
         """(M, B, C) logits of the calibrated members, finite."""
 
+    @property
+    def moves_pool(self) -> bool:
+        """Whether it maps the pool, so that the logits that come of it are logarithms of probabilities."""
+        return True
+
     def __call__(self, p: Predictions) -> Predictions:
         """Calibrated predictions, with the same members, rows and meta. Raises DataError for predictions of another
         ensemble, and for such as went through a calibration that the validation predictions had not gone through."""
         self.source.check(p)
         meta = {**p.meta, CALIBRATED: [*p.meta.get(CALIBRATED, ()), self.name]}
+        if self.moves_pool:
+            meta["logits"] = "log-probabilities"  # as of `Predictions.from_probs`: their level says nothing any more
         return replace(p, logits_MBC=self.logits(p), meta=meta)
 
     @property

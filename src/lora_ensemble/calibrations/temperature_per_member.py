@@ -36,6 +36,10 @@ class TemperaturePerMember(Calibration):
         pool_BC = scaled(validation, each).pooled_probs()
         return cls(source, each, pool_temperature(pool_BC, labels_B))
 
+    @property
+    def moves_pool(self) -> bool:
+        return self.pool_temperature != 1
+
     def logits(self, p: Predictions) -> Tensor:
         from lora_ensemble.recalibration.members import scaled, with_pool_temperature
 
