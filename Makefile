@@ -8,13 +8,16 @@ PYTEST ?= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 # What depends on how a processor computes.
 NUMERICAL ?= tests/engine tests/methods tests/metrics tests/analysis tests/training tests/backbones tests/interop tests/runs
 
-.PHONY: quickstart test test-processors coverage lint types reference clean
+.PHONY: quickstart test test-slow test-processors coverage lint types reference clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/lora-ensemble quickstart
 
 test: $(VENV)/.installed-dev
 	$(PYTEST)
+
+test-slow: $(VENV)/.installed-dev
+	$(PYTEST) -m slow
 
 # The numerical tests as other processors would run them: without vector instructions, with AVX2, with one thread and two.
 test-processors: test-processor-default test-processor-avx2 test-processor-avx2-two

@@ -122,9 +122,27 @@ def test_without_attention_says_what_there_is() -> None:
         surgery.attention_projections(model)
 
 
-def test_multihead_attention_is_refused_by_name() -> None:
-    with pytest.raises(NoMatchError, match=r"self_attn is a torch.nn.MultiheadAttention"):
-        surgery.attention_projections(nn.TransformerEncoderLayer(8, 2, 8, batch_first=True))
+def test_multihead_attention_has_two_projections() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 8, batch_first=True)
+    assert surgery.attention_projections(layer) == ["self_attn.in_proj", "self_attn.out_proj"]
+
+
+class Copying(nn.Module):
+    """Initialises one layer, asks for the type of another, reads a third and calls a fourth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third, self.fourth = (nn.Linear(2, 2) for _ in range(4))
+        nn.init.zeros_(self.first.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(self.second(x.to(self.second.weight.dtype)))
+        return self.fourth(nn.functional.linear(x, self.third.weight))
+
+
+def test_layers_that_are_read_are_found() -> None:
+    model = nn.Sequential(Copying())
+    assert [n for n in ("first", "second", "third", "fourth") if surgery.is_read(model, f"0.{n}")] == ["third"]
 
 
 def test_a_path_that_is_not_there() -> None:

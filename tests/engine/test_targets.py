@@ -121,10 +121,17 @@ def test_what_matches_nothing_lists_what_there_is(config: dict[str, Any], messag
     assert "\n" not in str(raised.value)
 
 
-def test_the_inside_of_multihead_attention_cannot_be_adapted() -> None:
-    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), 2, enable_nested_tensor=False)
+def test_the_inside_of_multihead_attention_can_be_adapted_where_it_is_of_one_width() -> None:
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.self_attn = nn.MultiheadAttention(8, 2, kdim=4, vdim=4)
+
     with pytest.raises(NoMatchError, match=r"self_attn\.out_proj is part of a torch\.nn\.MultiheadAttention"):
-        LoraEnsemble(model, LoraEnsembleConfig(target_modules=["out_proj"], modules_to_save=[]))
+        LoraEnsemble(Attending(), LoraEnsembleConfig(target_modules=["out_proj"], modules_to_save=[]))
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), 2, enable_nested_tensor=False)
+    with pytest.raises(NoMatchError, match=r"no target module 'out_prj' in this model"):
+        LoraEnsemble(model, LoraEnsembleConfig(target_modules=["out_prj"], modules_to_save=[]))
     assert not any(type(m).__module__.startswith("lora_ensemble") for m in model.modules())
     ensemble = LoraEnsemble(model, LoraEnsembleConfig(members=2, target_modules=["linear1"], modules_to_save=[]))
     assert ensemble.train()(src=torch.randn(3, 4, 8)).logits.shape == (2, 3, 4, 8)

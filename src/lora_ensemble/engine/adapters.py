@@ -12,6 +12,7 @@ import torch
 from peft import LoraConfig
 from torch import Tensor
 
+from lora_ensemble.engine import surgery
 from lora_ensemble.engine.layers.member import MemberLayer
 from lora_ensemble.engine.saving import member_folder, read_tensors, saving, write_manifest, write_tensors
 from lora_ensemble.engine.tasks import peft_task
@@ -79,10 +80,11 @@ def member_tensors(layers: Sequence[tuple[str, MemberLayer]], m: int) -> dict[st
 
 
 def member_config(ensemble: LoraEnsemble) -> LoraConfig | None:
-    """PEFT's configuration of one member, with the full paths of what it adapts; None where PEFT cannot express it."""
+    """PEFT's configuration of one member, with the full paths of what it adapts; None where PEFT cannot express it,
+    or would not call an adapted layer."""
     c, adapters = ensemble.config, ensemble.adapters()
     forms = {path: form for path, layer in adapters if (form := layer.peft_form()) is not None}
-    if len(forms) < len(adapters):
+    if len(forms) < len(adapters) or any(surgery.is_read(ensemble.plain_model(), path) for path, _ in adapters):
         return None
     ranks, alphas = dict(c.rank_pattern or {}), dict(c.alpha_pattern or {})
     for path, form in forms.items():

@@ -27,6 +27,7 @@ from lora_ensemble.engine.layers.adapter import AdapterLayer
 from lora_ensemble.engine.layers.member import MemberLayer
 from lora_ensemble.engine.layers.passes import Pass, PassState
 from lora_ensemble.engine.layers.per_member import per_member
+from lora_ensemble.engine.open_attention import close_attention, open_attention
 from lora_ensemble.engine.provenance import source_of
 from lora_ensemble.engine.targets import find_targets
 from lora_ensemble.engine.tasks import find_task
@@ -55,10 +56,11 @@ class LoraEnsemble(Ensemble):
         self.state = PassState(config.members)
         plain = unwrapped(model)
         self._task = find_task(plain, config.task_type)
-        self.heads = config.modules_to_save = _heads(plain, config)
-        self.targets = {target.path: target for target in find_targets(plain, config)}
         self.source = source_of(plain)
         with surgery.unchanged_on_error(model):
+            open_attention(plain)
+            self.heads = config.modules_to_save = _heads(plain, config)
+            self.targets = {target.path: target for target in find_targets(plain, config)}
             self._rewrite(model, plain)
         self.model = model
         self.trunk = SharedTrunk(model, self.state)
@@ -142,6 +144,7 @@ class LoraEnsemble(Ensemble):
         plain = copy.deepcopy(self.model, memo={id(layer): layer for _, layer in self.member_layers()})
         for name, layer in self.member_layers():
             surgery.replace(unwrapped(plain), name, layer.member_layer(m))
+        close_attention(plain)
         forget_trunk(plain)
         forget_checkpointing(plain)
         for parameter in plain.parameters():
@@ -222,8 +225,8 @@ def _heads(model: nn.Module, config: LoraEnsembleConfig) -> list[str]:
     """Paths of the heads. Raises NoMatchError where a classifier's head is not found."""
     if config.modules_to_save is not None:
         return surgery.matching(model, config.modules_to_save, "module to save")
-    head = surgery.find_head(model)
-    if head is None and surgery.output_layer(model) is None:
+    heads = surgery.find_heads(model)
+    if not heads and surgery.output_layer(model) is None:
         what = f"classification head (name it in modules_to_save, or say [] for none) in {type(model).__name__}"
         raise surgery.nothing_matches(what, "", surgery.linears(model))
-    return [] if head is None else [head]
+    return heads

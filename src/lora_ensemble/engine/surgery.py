@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ _POOLING = re.compile(r"pool", re.IGNORECASE)
 _NOT_PROJECTION = re.compile(
     r"(^|[._])(gate|router|pos(?!t)|rel|bias|norm|indexer|mlp|ffn|feed_?forward)", re.IGNORECASE
 )
+_WEIGHT_READ = re.compile(r"self\.(\w+)\.weight\b(?!\.(?:dtype|device|shape|size|is_))")
 _MOST_PROJECTIONS = 8  # q, k, v, output, and the factored forms of them (low-rank queries, shared latents)
 
 
@@ -51,6 +54,31 @@ def unchanged_on_error(model: nn.Module) -> Iterator[None]:
         for module in separate:
             module.qkv_bias_separate = False  # type: ignore[assignment]
         raise
+
+
+@functools.cache
+def _read_in_place(kind: type) -> frozenset[str]:
+    """Names of the layers whose weights the methods of a class use without calling the layer."""
+    found: set[str] = set()
+    for cls in kind.__mro__[:-1]:
+        if cls.__module__.startswith("torch.nn.modules.module"):
+            break
+        for name, method in vars(cls).items():
+            if not inspect.isfunction(method) or re.search("init|reset", name):
+                continue
+            try:
+                found |= set(_WEIGHT_READ.findall(inspect.getsource(method)))
+            except (OSError, TypeError):  # no source at hand
+                continue
+    return frozenset(found)
+
+
+def is_read(model: nn.Module, path: str) -> bool:
+    """Whether the layer above uses the weight of this one without calling it. An ensemble follows it (see
+    `layers.read_weight`); PEFT does not, and would leave out its update without a word."""
+    parent, _, name = path.rpartition(".")
+    module = model.get_submodule(parent)
+    return isinstance(module, nn.MultiheadAttention) or name in _read_in_place(type(module))  # type: ignore[arg-type]
 
 
 def ensure_called(model: nn.Module, path: str) -> None:
@@ -111,11 +139,10 @@ def attention_modules(model: nn.Module) -> list[str]:
 
 def _projections(model: nn.Module, attention: str) -> list[str]:
     module = model.get_submodule(attention)
-    if isinstance(module, nn.MultiheadAttention):
-        raise NoMatchError(
-            f"{attention} is a torch.nn.MultiheadAttention, whose projections are one parameter and no layers; "
-            "use a transformers or timm model, or name other layers in target_modules"
-        )
+    if type(module) is nn.MultiheadAttention:
+        if not module._qkv_same_embed_dim:
+            raise NoMatchError(f"{attention} is a torch.nn.MultiheadAttention of several widths: not supported yet")
+        return [f"{attention}.in_proj", f"{attention}.out_proj"]  # once it is opened
     inside = [n for n, m in module.named_modules() if is_linear(m) and not _NOT_PROJECTION.search(n)]
     return [f"{attention}.{n}" if n else attention for n in inside]
 
@@ -124,6 +151,15 @@ def output_layer(model: nn.Module) -> nn.Module | None:
     """The layer of a language model that yields logits over its vocabulary; None for a model without one."""
     found = getattr(model, "get_output_embeddings", lambda: None)()
     return found if isinstance(found, nn.Module) else None
+
+
+def find_heads(model: nn.Module) -> list[str]:
+    """Paths of all heads whose outputs make the logits: two in distilled classifiers of timm."""
+    head = getattr(model, "get_classifier", lambda: None)()
+    if isinstance(head, tuple):
+        return [name for name, module in model.named_modules() if any(module is part for part in head)]
+    found = find_head(model)
+    return [] if found is None else [found]
 
 
 def find_head(model: nn.Module) -> str | None:

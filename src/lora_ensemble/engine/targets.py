@@ -103,7 +103,7 @@ def _check_used(model: nn.Module, config: LoraEnsembleConfig, paths: list[str]) 
 def _target(model: nn.Module, path: str, config: LoraEnsembleConfig) -> Target:
     r = int(_pattern(config.rank_pattern, path, config.r))
     alpha = float(_pattern(config.alpha_pattern, path, config.lora_alpha))
-    if isinstance(model.get_submodule(path.rpartition(".")[0]), nn.MultiheadAttention):
+    if type(model.get_submodule(path.rpartition(".")[0])) is nn.MultiheadAttention:
         raise NoMatchError(f"{path} is part of a torch.nn.MultiheadAttention, which never calls it; name other layers")
     width_in, width_out = surgery.in_out(model.get_submodule(path))
     fused = path.rpartition(".")[2] in _FUSED and width_out == 3 * width_in and config.fused_qkv == "separate"

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lora_ensemble.engine.layers.member import MemberLayer
 from lora_ensemble.engine.layers.passes import PassState
+from lora_ensemble.engine.layers.read_weight import ReadWeight
 
 if TYPE_CHECKING:
     from lora_ensemble.engine.config import LoraEnsembleConfig
@@ -77,6 +78,16 @@ class AdapterLayer(MemberLayer):
         bias = self.base_bias()
         y = torch.bmm(rows, W.transpose(1, 2)) if bias is None else torch.baddbmm(bias, rows, W.transpose(1, 2))
         return y.view(*x.shape[:-1], W.shape[1])
+
+    @property
+    def weight(self) -> Tensor:
+        """For attention that reads it in place of a call; see `read_weight`."""
+        return ReadWeight.of(self)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """For the same."""
+        return self.base_bias()
 
     def base_weight(self) -> Tensor:
         """W0 as (out, in), whatever the layer's own storage."""
