@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -133,6 +135,25 @@ def test_another_number_of_processes_is_refused(interrupted: Path, tmp_path: Pat
     path.write_text(json.dumps(sealed(json.loads(path.read_text()) | {"processes": 2})))
     with pytest.raises(ConfigurationError, match="written by 2 processes, now there are 1"):
         trained(ensemble(), EVENTFUL, tmp_path / "run", SPLIT)
+
+
+def test_the_command_line_names_a_damaged_checkpoint_in_one_line(tmp_path: Path) -> None:
+    """In a process of its own, in which warnings are no errors."""
+    words = [
+        *("digits-lora", "--members", "2", "--output", str(tmp_path / "run"), "--device", "cpu"),
+        *("--training.max-steps", "4", "--training.save", "steps", "--training.save-steps", "1"),
+    ]
+    command = [sys.executable, "-m", "lora_ensemble", "train", *words]
+    subprocess.run(command, capture_output=True, check=True)
+    (tmp_path / "run" / "finished.json").unlink()  # as if it had been killed before its end
+    shutil.rmtree(tmp_path / "run" / "ensemble")
+    damage(tmp_path / "run" / "checkpoints" / "checkpoint-4" / "optimizer.pt", "flip", 0.5, 3)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    named = [line for line in done.stderr.splitlines() if "checkpoint-4" in line]
+    assert len(named) == 1
+    assert named[0].startswith("lora-ensemble: warning: ")
+    assert named[0].endswith("going on from checkpoint-3")
 
 
 # Of versions before, which trained with transformers' Trainer ---------------------------------------------------------

@@ -12,6 +12,7 @@ from tyro.conf import UseAppendAction
 
 from lora_ensemble import registry
 from lora_ensemble.cli.arguments import PROGRAM, parse_some
+from lora_ensemble.cli.warned import warnings_in_a_line
 from lora_ensemble.errors import UserError, first_line
 from lora_ensemble.printable import never_fail_to_print, printable
 
@@ -37,7 +38,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     never_fail_to_print()
     try:
-        _run(list(sys.argv[1:] if args is None else args))
+        with warnings_in_a_line():
+            _run(list(sys.argv[1:] if args is None else args))
     except UserError as error:
         print(f"{PROGRAM}: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
