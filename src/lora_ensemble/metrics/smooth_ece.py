@@ -13,7 +13,7 @@ _GRID = 512
 
 
 def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
-    """0 .. 1: the mean of |smoothed deviation| over confidences (Blasiok and Nakkiran 2023): smoothed by a Gaussian that
+    """0 .. 1: mean of |smoothed deviation| over confidences (Blasiok and Nakkiran 2023): smoothed by a Gaussian that
     is reflected at 0 and 1, of the width that equals the error. On a grid of 512."""
     import numpy as np
     import torch
