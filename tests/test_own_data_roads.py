@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from lora_ensemble.cli.commands import predict
-
 ROOT = Path(__file__).parents[1]
 
 
@@ -33,8 +31,6 @@ def test_the_page_has_the_commands(roads, kind):
 @pytest.mark.data
 @pytest.mark.parametrize("kind", ["text", "image", "audio"])
 def test_from_raw_files_to_answers(roads, kind, data_dir, tmp_path):
-    if not hasattr(predict.Options, "input"):
-        pytest.skip("this version answers splits alone")
     found = roads.road(kind, data_dir, tmp_path, small=True)
     assert found["rows"] > 5
     assert set(found["seconds"]) == {"train", "evaluate", "predict"}
