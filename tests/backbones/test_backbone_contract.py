@@ -87,7 +87,7 @@ TINY: dict[str, Callable[[Path], Backbone]] = {
 
 
 def examples_of(modality: str) -> list[Example]:
-    """Three examples that differ; images of one size, for those of several are rounded to bytes when they are resized."""
+    """Three examples that differ; images of one size: those of several are rounded to bytes when they are resized."""
     random = np.random.default_rng(0)
     return {
         "image": [{"image": random.integers(0, 256, (12, 15, 3), dtype=np.uint8)} for _ in range(3)],
