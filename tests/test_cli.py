@@ -248,7 +248,7 @@ def test_export_can_be_loaded_as_it_says(runs, tmp_path, capsys):
     from peft import PeftModel
 
     from lora_ensemble import Run
-    from lora_ensemble.runs.run import load_backbone
+    from lora_ensemble.runs.building import load_backbone
 
     output = tmp_path / "exported"
     assert main(["export", str(runs[0]), "--output", str(output)]) == 0

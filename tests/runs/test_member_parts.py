@@ -15,8 +15,9 @@ from lora_ensemble.datasets.digits import Digits
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.methods.lora import Lora
+from lora_ensemble.runs.building import load_backbone
 from lora_ensemble.runs.member_parts import in_order
-from lora_ensemble.runs.run import Run, load_backbone, train
+from lora_ensemble.runs.run import Run, train
 from lora_ensemble.studies.groups import by_experiment, ensembles, joined
 from lora_ensemble.training.options import Training
 from lora_ensemble.training.progress import Progress

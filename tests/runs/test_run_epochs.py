@@ -18,7 +18,8 @@ from lora_ensemble.experiment import Experiment
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.methods.zero_shot import ZeroShot
 from lora_ensemble.runs import run as run_module
-from lora_ensemble.runs.run import Run, build, train
+from lora_ensemble.runs.building import build
+from lora_ensemble.runs.run import Run, train
 from lora_ensemble.training.options import Training
 from lora_ensemble.training.progress import Progress
 from tolerance import close

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_ensemble import registry
-from lora_ensemble.contracts import Calibration, Dataset, LoadedBackbone, Split
-from lora_ensemble.errors import ConfigurationError, FileFormatError, RunFolderError
+from lora_ensemble.contracts import Calibration, Dataset, LoadedBackbone
+from lora_ensemble.errors import ConfigurationError, RunFolderError
 from lora_ensemble.experiment import Experiment
+from lora_ensemble.runs.building import build, check_modality, load_backbone
 from lora_ensemble.runs.calibrated import calibrate_trained
 from lora_ensemble.runs.folder import (
     ENSEMBLE,
@@ -21,6 +22,7 @@ from lora_ensemble.runs.folder import (
 )
 from lora_ensemble.runs.kept import keep, load_kept, older_prediction_key, place_of, prediction_key
 from lora_ensemble.runs.records import FINISHED, RUN, read_record, write_finished
+from lora_ensemble.runs.wholeness import check_whole
 from lora_ensemble.training.progress import OnProgress, TerminalProgress
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def train(
         if is_main_process():
             claim(folder, experiment, anew)
         if (folder / FINISHED).is_file():
-            _check_whole(folder)
+            check_whole(folder)
             _tidy(experiment, folder)
             if is_main_process():
                 calibrate_trained(Run(folder))
@@ -300,33 +302,6 @@ class Run:
         return found[step]
 
 
-def load_backbone(experiment: Experiment, num_classes: int) -> LoadedBackbone:
-    """The experiment's backbone, with a head drawn from its seed."""
-    from lora_ensemble.randomness import seeded
-
-    with seeded(experiment.seed, "backbone"):
-        return experiment.backbone.load(num_classes)
-
-
-def build(experiment: Experiment, num_classes: int) -> tuple[LoadedBackbone, Ensemble]:
-    """The experiment's backbone, and the untrained ensemble that its method makes of it."""
-    from lora_ensemble.randomness import seeded
-
-    backbone = load_backbone(experiment, num_classes)
-    with seeded(experiment.seed, "method"):
-        ensemble = experiment.method.build(backbone, experiment.seed)
-    ensemble.objective = backbone.loss
-    return backbone, ensemble
-
-
-def check_modality(experiment: Experiment, split: Split) -> None:
-    """Raises ConfigurationError for examples that the backbone does not understand."""
-    understood = experiment.backbone.modality
-    if split.modality != understood:
-        name = registry.name_of(experiment.backbone)
-        raise ConfigurationError([f"the data set holds {split.modality}, backbone {name!r} understands {understood}"])
-
-
 def _train(experiment: Experiment, folder: Path, on_progress: OnProgress) -> None:
     from lora_ensemble.disk.digests import digest_of_file
     from lora_ensemble.disk.folders import new_folder
@@ -356,17 +331,6 @@ def _train(experiment: Experiment, folder: Path, on_progress: OnProgress) -> Non
         calibrate_trained(Run(folder), (backbone, ensemble))
     _tidy(experiment, folder)
     wait_for_all()
-
-
-def _check_whole(folder: Path) -> None:
-    """Raises FileFormatError for a finished run whose ensemble is not what was saved, naming file and way out."""
-    from lora_ensemble.runs.wholeness import check_ensemble
-
-    try:
-        read_record(folder, FINISHED)
-        check_ensemble(folder)
-    except FileFormatError as error:
-        raise FileFormatError(f"{error}; train it again with --anew, or give another folder with --output") from None
 
 
 def _tidy(experiment: Experiment, folder: Path) -> None:

@@ -37,6 +37,15 @@ def parts_of(folder: Path) -> list[Part]:
     return [*_records(folder), _checked("ensemble", lambda: _ensemble(folder)), *_checkpoints(folder), *_kept(folder)]
 
 
+def check_whole(folder: Path) -> None:
+    """Raises FileFormatError for a finished run whose ensemble is not what was saved, naming file and way out."""
+    try:
+        read_record(folder, FINISHED)
+        check_ensemble(folder)
+    except FileFormatError as error:
+        raise FileFormatError(f"{error}; train it again with --anew, or give another folder with --output") from None
+
+
 def check_ensemble(folder: Path) -> bool:
     """Whether the saved ensemble of a finished run has digests, all of which fit. Raises FileFormatError for one that
     is damaged, incomplete, or another than that of which finished.json speaks."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lora_ensemble.report.curves import EDGES
 from lora_ensemble.report.parts import Figures, Section
@@ -29,6 +29,7 @@ from lora_ensemble.report.style import (
 from lora_ensemble.report.svg import inline_svg
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ORDER = 55
@@ -147,11 +148,16 @@ def joint_histogram(
     ]
     axes.add_collection(PolyCollection(rings, facecolor="none", edgecolor=INK, linewidth=0.7))
     axes.set(xlim=at[[0, -1]], ylim=at[[0, -1]], xlabel=f"{names[0]}, nats", ylabel=f"{names[1]}, nats", aspect="equal")
-    decades = [d for d in range(-9, 3) if at[0] - 1e-9 <= d <= at[-1] + 1e-9]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(decades, [power(10.0**d) for d in decades])
+    _mark_decades(axes, at)
     circle = Line2D([], [], marker="o", markersize=5, markerfacecolor="none", markeredgecolor=INK, linestyle="none")
     marks = [Patch(facecolor=colour, alpha=0.7), circle]
     axes.legend(marks, [shortened(s, 38) for s in sets], loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
     heading(axes, title, pad=6 + 72 * room)
     return figure
+
+
+def _mark_decades(axes: Axes, at: NDArray[np.float64]) -> None:
+    """Ticks at powers of ten; `at`: logarithms."""
+    decades = [d for d in range(-9, 3) if at[0] - 1e-9 <= d <= at[-1] + 1e-9]
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(decades, [power(10.0**d) for d in decades])
