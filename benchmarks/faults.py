@@ -22,6 +22,8 @@ from faults_damage import damage
 from forked import RECIPE, Ended, command, facts, prepare
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+WEIGHTS = {"train": 60, "predict": 40, "report": 15, "export": 30, "compare": 2, "cross-validate": 15}
+"""How often each is killed: by what it takes, `compare` starts processes of its own."""
 
 
 def jobs(folder: Path, made: Path) -> dict[str, list[str]]:
@@ -61,7 +63,7 @@ def kills(place: Path, cases: int, draw: random.Random, end: float) -> collectio
     for case in range(cases):
         if time.monotonic() > end:
             break
-        name = draw.choice(list(expected))
+        name = draw.choices(list(expected), weights=[WEIGHTS[name] for name in expected])[0]
         words = jobs(folder, made)[name]
         begin(name, folder, made)
         killed = command(words, (draw.uniform(0.02, 1.0) * seconds[name], draw.choice(SIGNALS)))

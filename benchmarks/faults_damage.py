@@ -96,7 +96,7 @@ def damage(place: Path, cases: int, draw: random.Random, end: float) -> collecti
     for case in range(cases):
         if time.monotonic() > end:
             break
-        kind = draw.choices(list(made), weights=[6, 3, 1, 1])[0]
+        kind = draw.choices(list(made), weights=[300, 150, 20, 2])[0]
         file, way = draw.choice(files[kind]), draw.choice(list(DAMAGES))
         one, other = made[kind]
         count["files"] += 1

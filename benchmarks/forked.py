@@ -76,21 +76,27 @@ def _child(words: Sequence[str], out: Path, err: Path) -> None:
 
 
 def prepare() -> None:
-    """Import what every command needs, in one thread."""
+    """Run every command once in this process, so that what it imports is there for all that are forked."""
     import torch
 
     from lora_ensemble import registry
+    from lora_ensemble.cli.program import main
 
     torch.set_num_threads(1)
     registry.give(PLUGIN)
-    for name in ("train", "evaluate", "predict", "report", "export", "compare", "cross-validate", "verify"):
-        registry.module("commands", name)
-    import transformers.models.vit.modeling_vit  # noqa: F401
-
-    import lora_ensemble.analysis
-    import lora_ensemble.report
-    import lora_ensemble.runs.run
-    import lora_ensemble.studies.groups  # noqa: F401
+    with tempfile.TemporaryDirectory() as place:
+        run, folds = f"{place}/run", f"{place}/folds"
+        for words in (
+            ["train", RECIPE, "--training.save", "epoch", "--output", run],
+            ["predict", run],
+            ["evaluate", run],
+            ["evaluate", run, "--epochs"],
+            ["report", run, "--output", f"{place}/report.html"],
+            ["export", run, "--output", f"{place}/out"],
+            ["cross-validate", RECIPE, "--output", folds],
+            ["verify", run, folds],
+        ):
+            assert main(words) == 0
 
 
 def facts(folder: Path) -> dict[str, object]:
