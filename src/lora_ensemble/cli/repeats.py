@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from lora_ensemble.printable import printable
 
 if TYPE_CHECKING:
-    from lora_ensemble.runs.run import Run
+    from lora_ensemble.runs.trained import Trained
 
 
-def warn_of_repeats(groups: Mapping[str, Sequence[Run]], concat: bool) -> None:
+def warn_of_repeats(groups: Mapping[str, Sequence[Trained]], concat: bool) -> None:
     """A line on stderr for each run that is counted once with another of its seed."""
     from lora_ensemble.studies.groups import counted_once
 

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from lora_ensemble.errors import ConfigurationError
-from lora_ensemble.runs.run import Run
+from lora_ensemble.runs.trained import Trained
+
+OneOrMany = TypeVar("OneOrMany", bound=Trained)
 
 _RANGE = ("method.members", "method.first_member")
 
 
-def members_of(run: Run) -> range:
+def members_of(run: Trained) -> range:
     """The run's members, by their number within the larger ensemble."""
     method = run.experiment.method
     first = getattr(method, "first_member", 0)
     return range(first, first + method.members)
 
 
-def whole(run: Run) -> dict[str, Any]:
+def whole(run: Trained) -> dict[str, Any]:
     """The larger ensemble that a run is a part of: all that determines it, but for the range of its members."""
     own = _RANGE if hasattr(run.experiment.method, "first_member") else ()
     return {name: value for name, value in run.experiment.determining().items() if name not in own}
 
 
-def in_order(runs: Sequence[Run]) -> list[Run]:
+def in_order(runs: Sequence[OneOrMany]) -> list[OneOrMany]:
     """Parts of one larger ensemble by their first member, whatever the order in which they are given; runs of different
     ensembles in the order in which those come first.
 
@@ -45,7 +47,7 @@ def in_order(runs: Sequence[Run]) -> list[Run]:
     return [run for *_, run in ordered]
 
 
-def check_same_whole(runs: Sequence[Run]) -> None:
+def check_same_whole(runs: Sequence[Trained]) -> None:
     """Raises ConfigurationError, naming the first field that differs, for runs of different ensembles."""
     first = whole(runs[0])
     for run in runs[1:]:

@@ -34,7 +34,13 @@ def parts_of(folder: Path) -> list[Part]:
     """Every part of a run folder. Raises RunFolderError for a folder that holds no run."""
     if not (folder / RUN).is_file():
         raise RunFolderError(f"{folder} holds no run: there is no {RUN} in it")
-    return [*_records(folder), _checked("ensemble", lambda: _ensemble(folder)), *_checkpoints(folder), *_kept(folder)]
+    return [
+        *_records(folder),
+        _checked("ensemble", lambda: _ensemble(folder)),
+        *_checkpoints(folder),
+        *_fitted(folder),
+        *_kept(folder),
+    ]
 
 
 def check_whole(folder: Path) -> None:
@@ -97,6 +103,18 @@ def _checkpoints(folder: Path) -> Iterator[Part]:
             return Part(f"{CHECKPOINTS}/{path.name}", _state(None not in found.files.values()))
 
         yield _checked(f"{CHECKPOINTS}/{path.name}", look)
+
+
+def _fitted(folder: Path) -> Iterator[Part]:
+    from lora_ensemble.runs.calibrated import CALIBRATION, read_calibration
+
+    if (folder / CALIBRATION).exists():
+
+        def look() -> Part:
+            read_calibration(folder)
+            return Part(CALIBRATION, "whole")
+
+        yield _checked(CALIBRATION, look)
 
 
 def _kept(folder: Path) -> Iterator[Part]:

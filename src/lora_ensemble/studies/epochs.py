@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lora_ensemble.contracts import Dataset
 from lora_ensemble.errors import RunFolderError
-from lora_ensemble.runs.run import Run
+from lora_ensemble.runs.trained import Trained
 
 if TYPE_CHECKING:
     from lora_ensemble.analysis import EpochsCurve
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def followed(
-    runs: Sequence[Run],
+    runs: Sequence[Trained],
     split: str = "test",
     ood: Mapping[str, Dataset] | None = None,
     pooling: Pooling = "mean-of-probabilities",
@@ -27,7 +27,9 @@ def followed(
     return epochs_curve(joined_epochs(runs, split), outside, pooling=pooling)
 
 
-def joined_epochs(runs: Sequence[Run], split: str = "test", dataset: Dataset | None = None) -> dict[int, Predictions]:
+def joined_epochs(
+    runs: Sequence[Trained], split: str = "test", dataset: Dataset | None = None
+) -> dict[int, Predictions]:
     """The members of all runs as one ensemble, after each epoch.
 
     Raises RunFolderError for runs with weights of different epochs."""

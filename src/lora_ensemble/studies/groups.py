@@ -10,7 +10,7 @@ from lora_ensemble import registry
 from lora_ensemble.contracts import Calibration, Dataset
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.runs.member_parts import in_order, whole
-from lora_ensemble.runs.run import Run
+from lora_ensemble.runs.trained import Trained
 from lora_ensemble.studies.folds.pooled import PooledFolds, opened
 from lora_ensemble.studies.previews import previews_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lora_ensemble.report.examples import Previews
 
 
-def by_experiment(folders: Sequence[Path]) -> dict[str, list[Run]]:
+def by_experiment(folders: Sequence[Path]) -> dict[str, list[Trained]]:
     """Finished runs by a label; runs of one label differ in nothing but the seed. A cross-validation is one run.
 
     The label is the experiment's name, or its folder's; of runs with different names, data set and method. Where two
@@ -33,7 +33,7 @@ def by_experiment(folders: Sequence[Path]) -> dict[str, list[Run]]:
     if twice := [str(folder) for folder, path in zip(folders, given, strict=True) if given.count(path) > 1]:
         raise ConfigurationError([f"{twice[0]} is given twice"])
     settings: list[dict[str, Any]] = []
-    groups: list[list[Run]] = []
+    groups: list[list[Trained]] = []
     for folder in folders:
         run = opened(folder)
         run.classes  # noqa: B018  raises for an unfinished run, before anything is computed
@@ -45,7 +45,7 @@ def by_experiment(folders: Sequence[Path]) -> dict[str, list[Run]]:
     return dict(zip(_labels(groups, settings), groups, strict=True))
 
 
-def ensembles(groups: dict[str, list[Run]], concat: bool) -> list[tuple[str, list[Run]]]:
+def ensembles(groups: dict[str, list[Trained]], concat: bool) -> list[tuple[str, list[Trained]]]:
     """What is scored: each run under its group's label, one for each seed, or all runs together as one ensemble.
 
     Raises ConfigurationError for runs together that hold the same member."""
@@ -56,7 +56,7 @@ def ensembles(groups: dict[str, list[Run]], concat: bool) -> list[tuple[str, lis
     return [(label, [run]) for label, runs in groups.items() for run in _by_seed(runs).values()]
 
 
-def counted_once(groups: Mapping[str, Sequence[Run]]) -> list[str]:
+def counted_once(groups: Mapping[str, Sequence[Trained]]) -> list[str]:
     """A warning for each run that `ensembles` leaves out: the same seed again would be no second sample of anything."""
     kept = {label: _by_seed(runs) for label, runs in groups.items()}
     return [
@@ -67,22 +67,22 @@ def counted_once(groups: Mapping[str, Sequence[Run]]) -> list[str]:
     ]
 
 
-def _by_seed(runs: Sequence[Run]) -> dict[int, Run]:
+def _by_seed(runs: Sequence[Trained]) -> dict[int, Trained]:
     """The first run of each seed."""
-    found: dict[int, Run] = {}
+    found: dict[int, Trained] = {}
     for run in runs:
         found.setdefault(run.experiment.seed, run)
     return found
 
 
-def joined(runs: Sequence[Run], split: str = "test", dataset: Dataset | None = None) -> Predictions:
+def joined(runs: Sequence[Trained], split: str = "test", dataset: Dataset | None = None) -> Predictions:
     """The members of all runs as one ensemble, on a split of their data set or of another."""
     from lora_ensemble.predictions import Predictions
 
     return Predictions.concat([run.predict(split, dataset) for run in runs])
 
 
-def calibration_of(runs: Sequence[Run], split: str = "test") -> Calibration | None:
+def calibration_of(runs: Sequence[Trained], split: str = "test") -> Calibration | None:
     """The calibration of what `joined` gives: a run's own; of runs side by side a temperature, where each has a
     calibration. None on the validation split, which calibrations are fitted to, and of a cross-validation."""
     if split == "validation" or any(run.calibrated is None for run in runs):
@@ -95,7 +95,7 @@ def calibration_of(runs: Sequence[Run], split: str = "test") -> Calibration | No
 
 
 def result(
-    runs: Sequence[Run],
+    runs: Sequence[Trained],
     label: str,
     split: str = "test",
     ood: Mapping[str, Dataset] | None = None,
@@ -126,18 +126,18 @@ def result(
     )
 
 
-def _previews(runs: Sequence[Run], split: str) -> Previews | None:
+def _previews(runs: Sequence[Trained], split: str) -> Previews | None:
     """None for folds, whose rows are those of several data sets."""
     return None if isinstance(runs[0], PooledFolds) else previews_of(runs[0].experiment.dataset, split)
 
 
-def _validation(runs: Sequence[Run], split: str) -> Predictions | None:
+def _validation(runs: Sequence[Trained], split: str) -> Predictions | None:
     """None where there is no such split, or it is the one that is scored: nothing is fitted on what is reported."""
     there = all(not isinstance(run, PooledFolds) and VALIDATION in run.experiment.dataset.splits for run in runs)
     return joined(runs, VALIDATION) if there and split != VALIDATION else None
 
 
-def _cost(runs: Sequence[Run], split: str) -> dict[str, float]:
+def _cost(runs: Sequence[Trained], split: str) -> dict[str, float]:
     """Of all runs together; one after another where time is concerned."""
     seconds = sum(1 / run.predict(split).meta["examples_per_second"] for run in runs)
     return {
@@ -147,11 +147,11 @@ def _cost(runs: Sequence[Run], split: str) -> dict[str, float]:
     }
 
 
-def _name(run: Run) -> str:
+def _name(run: Trained) -> str:
     return run.experiment.name or run.folder.name
 
 
-def _common_name(runs: Sequence[Run]) -> str:
+def _common_name(runs: Sequence[Trained]) -> str:
     """The name of all of them, or what they are: seeds may have names of their own, as the published ones do."""
     first = runs[0]
     if all(_name(run) == _name(first) for run in runs):
@@ -159,7 +159,7 @@ def _common_name(runs: Sequence[Run]) -> str:
     return "-".join(registry.name_of(part) for part in (first.experiment.dataset, first.experiment.method))
 
 
-def _labels(groups: Sequence[Sequence[Run]], settings: Sequence[dict[str, Any]]) -> list[str]:
+def _labels(groups: Sequence[Sequence[Trained]], settings: Sequence[dict[str, Any]]) -> list[str]:
     names = [_common_name(runs) for runs in groups]
     labels = []
     for name, own in zip(names, settings, strict=True):

@@ -11,22 +11,21 @@ from lora_ensemble.contracts import Dataset
 from lora_ensemble.errors import UserError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.runs.run import Run
+from lora_ensemble.runs.trained import Trained
 from lora_ensemble.studies.folds.read import RECORD, CrossValidation
 
 if TYPE_CHECKING:
-    from lora_ensemble.engine.ensemble import Ensemble
     from lora_ensemble.predictions import Predictions
-    from lora_ensemble.training.checkpoints import Checkpoint
 
 
-def opened(folder: str | Path) -> Run:
+def opened(folder: str | Path) -> Trained:
     """The run in a folder, or its cross-validation as one. Raises RunFolderError where there is neither."""
     return PooledFolds(folder) if (Path(folder) / RECORD).is_file() else Run(folder)
 
 
-def fold_by_fold(ensembles: Sequence[tuple[str, list[Run]]]) -> list[tuple[str, list[Run]]]:
+def fold_by_fold(ensembles: Sequence[tuple[str, list[Trained]]]) -> list[tuple[str, list[Trained]]]:
     """Each fold of a cross-validation as an ensemble of its own, under the same label; other runs as they are."""
-    found: list[tuple[str, list[Run]]] = []
+    found: list[tuple[str, list[Trained]]] = []
     for label, (run, *others) in ensembles:
         folds = run.whole.runs.values() if isinstance(run, PooledFolds) and not others else ()
         found += [(label, [fold]) for fold in folds] or [(label, [run, *others])]
@@ -45,7 +44,7 @@ class _OverFolds(Experiment):
         return values | {"folds": ", ".join(map(str, self.folds))}
 
 
-class PooledFolds(Run):
+class PooledFolds:
     """A cross-validation whose test set is that of all folds, each row with the logits of the ensemble that was not
     trained on it. On any other rows the folds are different ensembles: asking for them raises UserError."""
 
@@ -69,6 +68,11 @@ class PooledFolds(Run):
     @property
     def classes(self) -> list[str]:
         return self.whole.classes
+
+    @property
+    def calibrated(self) -> None:
+        """A fold's calibration is not that of the others."""
+        return None
 
     def predict(
         self,
@@ -94,12 +98,6 @@ class PooledFolds(Run):
             raise self._not_one()
         each = [run.predict_epochs(epochs=epochs) for run in self.whole.runs.values()]  # one model in memory at a time
         return {epoch: self.predict(epoch=epoch) for epoch in each[0] if all(epoch in found for found in each)}
-
-    def ensemble(self, step: int | None = None) -> Ensemble:
-        raise self._not_one()
-
-    def checkpoints(self) -> list[Checkpoint]:
-        raise self._not_one()
 
     def _not_one(self) -> UserError:
         run = next(iter(self.whole.runs.values()))
