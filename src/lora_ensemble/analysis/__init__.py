@@ -13,8 +13,10 @@ from lora_ensemble.analysis.conformal import Conformal, Coverage, PredictionSets
 from lora_ensemble.analysis.cost_curve import CostCurve, cost_curve
 from lora_ensemble.analysis.epochs import EpochsCurve, epochs_curve, epochs_json, epochs_table
 from lora_ensemble.analysis.evaluation import evaluate
+from lora_ensemble.analysis.groups import evaluate_groups, worst_group
 from lora_ensemble.analysis.learned_members import learned_members
 from lora_ensemble.analysis.members_curve import MembersCurve, members_curve
+from lora_ensemble.analysis.paired import Paired, holm, paired
 from lora_ensemble.analysis.raw_and_calibrated import evaluate_both
 from lora_ensemble.analysis.reliability import Reliability, reliability
 from lora_ensemble.analysis.risk_coverage import RiskCoverage, risk_coverage
@@ -31,6 +33,7 @@ __all__ = [
     "EpochsCurve",
     "Kept",
     "MembersCurve",
+    "Paired",
     "PredictionSets",
     "Reliability",
     "RiskCoverage",
@@ -50,13 +53,17 @@ __all__ = [
     "epochs_table",
     "evaluate",
     "evaluate_both",
+    "evaluate_groups",
     "fit_temperature",
+    "holm",
     "learned_members",
     "members_curve",
+    "paired",
     "reliability",
     "risk_coverage",
     "roc",
     "study_of",
     "table",
     "uncertainty",
+    "worst_group",
 ]
