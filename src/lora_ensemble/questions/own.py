@@ -86,6 +86,8 @@ def _by_index(answer: Any, choices: Sequence[str], where: str) -> int:
 
 def _by_letter(answer: Any, choices: Sequence[str], where: str) -> int:
     letter, known = str(answer).strip().strip("().").lower(), letters(len(choices))
+    if not known:
+        raise DataError(f"{where}: there are no choices")
     if letter not in known:
         raise DataError(f"{where}: answer {shown(answer)} is not among the {len(choices)} choices (a to {known[-1]})")
     return known.index(letter)
