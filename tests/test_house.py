@@ -230,17 +230,19 @@ def python_files() -> list[Path]:
 
 def test_files_are_small() -> None:
     lines = {p: len(p.read_text().splitlines()) for p in python_files()}
-    assert {str(p.relative_to(ROOT)): n for p, n in lines.items() if n > 350} == {}
+    most = {p: 350 if SOURCE in p.parents else 400 for p in lines}
+    assert {str(p.relative_to(ROOT)): n for p, n in lines.items() if n > most[p]} == {}
     assert statistics.median(n for p, n in lines.items() if SOURCE in p.parents) <= 100
 
 
 def test_functions_are_small() -> None:
     long = []
     for path in python_files():
+        most = 50 if SOURCE in path.parents else 60
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
-                if node.end_lineno - node.lineno + 1 > 50:
+                if node.end_lineno - node.lineno + 1 > most:
                     long.append(f"{path.relative_to(ROOT)}: {node.name}")
     assert long == []
 

@@ -30,10 +30,11 @@ class ImageInputs:
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Stack to {"image": uint8 (B, channels, H, W)}. Images of one batch that differ in size are resized here,
-        one by one. Raises DataError for an image that is not uint8 (H, W) or (H, W, 3)."""
+        one by one, to float32 (B, channels, *size): what an image becomes does not depend on those beside it. Raises
+        DataError for an image that is not uint8 (H, W) or (H, W, 3)."""
         images = [_channels_first(example["image"], len(self.mean)) for example in examples]
         if len({image.shape for image in images}) > 1:
-            images = [self._resized(image[None].float())[0].round().clamp(0, 255).byte() for image in images]
+            images = [self._resized(image[None].float())[0] for image in images]
         return {"image": torch.stack(images)}
 
     def prepare(self, batch: Batch) -> Batch:
