@@ -38,7 +38,6 @@ def parts_of(folder: Path) -> list[Part]:
         *_records(folder),
         _checked("ensemble", lambda: _ensemble(folder)),
         *_checkpoints(folder),
-        *_fitted(folder),
         *_kept(folder),
     ]
 
@@ -103,18 +102,6 @@ def _checkpoints(folder: Path) -> Iterator[Part]:
             return Part(f"{CHECKPOINTS}/{path.name}", _state(None not in found.files.values()))
 
         yield _checked(f"{CHECKPOINTS}/{path.name}", look)
-
-
-def _fitted(folder: Path) -> Iterator[Part]:
-    from lora_ensemble.runs.calibrated import CALIBRATION, read_calibration
-
-    if (folder / CALIBRATION).exists():
-
-        def look() -> Part:
-            read_calibration(folder)
-            return Part(CALIBRATION, "whole")
-
-        yield _checked(CALIBRATION, look)
 
 
 def _kept(folder: Path) -> Iterator[Part]:
