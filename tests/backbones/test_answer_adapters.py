@@ -113,7 +113,10 @@ def test_adapters_of_another_base_model(folders, tmp_path: Path) -> None:
     trained(folders["llama"])[1].save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"^no target module 'k_proj' in this model\."):
         Ensemble.from_pretrained(tmp_path, CausalLM(folders["gpt2"]).load(3).model)
-    with pytest.raises(UserError, match=r"^no target module .* in this model\."):
+    with (
+        pytest.warns(UserWarning, match=r"member-000 was trained over .*llama.*; the model is .*gpt2"),
+        pytest.raises(UserError, match=r"^no target module .* in this model\."),
+    ):
         LoraEnsemble.from_peft(CausalLM(folders["gpt2"]).load(3).model, [tmp_path / "member-000"])
     wider = AutoModelForCausalLM.from_config(LlamaConfig(vocab_size=401, **SIZE | {"hidden_size": 64}))
     with pytest.raises(FileFormatError, match=r"lora_A.weight has shape \(4, 32\), the model needs \(4, 64\)"):

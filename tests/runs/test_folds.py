@@ -304,8 +304,6 @@ def test_other_rows_are_predicted_by_the_runs(done: CrossValidation) -> None:
         lambda: pooled.predict("train"),
         lambda: pooled.predict("test", Letters()),
         lambda: pooled.predict(step=3),
-        pooled.ensemble,
-        pooled.checkpoints,
     ):
         with pytest.raises(UserError, match=r"is a cross-validation, .* such as .*fold-1"):
             ask()

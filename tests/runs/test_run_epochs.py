@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lora_ensemble import evaluate
 from lora_ensemble.backbones.digits_vit import DigitsViT
 from lora_ensemble.cli import main
 from lora_ensemble.datasets.digits import Digits
@@ -148,10 +150,26 @@ def test_zero_shot_is_trained_at_once_and_predicts(
     monkeypatch.setattr(DigitsViT, "load", with_own_head)
     run = train(experiment, tmp_path / "run", on_progress=silent)
     assert (run.cost["steps"], run.cost["trainable_parameters"]) == (0, 0)
-    assert not list(run.folder.rglob("*.safetensors"))
+    assert not list((run.folder / "ensemble").rglob("*.safetensors"))
     p = run.predict("validation")
     assert p.num_members == 1
     assert torch.equal(run.predict_epochs("validation")[0].logits_MBC, p.logits_MBC)
     assert main(["evaluate", str(run.folder), "--split", "validation"]) == 0
     assert main(["report", str(run.folder), "--split", "validation", "--output", str(tmp_path / "r.html")]) == 0
     capsys.readouterr()
+
+
+def test_another_labelled_data_set_is_scored_after_each_epoch(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same scans in another split: as the published evaluation of another data set, per epoch."""
+    words = ["evaluate", str(run.folder), "--dataset", "digits:split_seed=1"]
+    assert main([*words, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    p = run.predict("test", replace(run.experiment.dataset, split_seed=1))
+    assert found["scores"]["nll"] == pytest.approx(evaluate(p)["nll"])
+    assert main([*words, "--epochs"]) == 0
+    assert len([line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]) >= 4
+    assert main(["evaluate", str(run.folder), "--dataset", "letters"]) == 2
+    assert "--dataset letters: has no labels that are classes of" in capsys.readouterr().err
+    assert main(["evaluate", str(run.folder), "--dataset", "digits,letters"]) == 2

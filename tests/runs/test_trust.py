@@ -237,8 +237,10 @@ def test_verify_says_what_is_whole(finished: Path, tmp_path: Path, capsys: pytes
     assert rows == [
         ["run.json", "whole"],
         ["finished.json", "whole"],
+        ["calibration.json", "whole"],
         ["ensemble", "whole"],
         ["predictions/digits-test.safetensors", "whole"],
+        ["predictions/digits-validation.safetensors", "whole"],
         ["predictions/letters-test.safetensors", "whole"],
     ]
     folder = tmp_path / "copy"
@@ -249,7 +251,7 @@ def test_verify_says_what_is_whole(finished: Path, tmp_path: Path, capsys: pytes
     assert main(["verify", str(folder)]) == 2
     captured = capsys.readouterr()
     assert [part.name for part in parts_of(folder) if not part.good] == ["ensemble", f"predictions/{kept.name}"]
-    assert "2 of 5 parts are damaged" in captured.err
+    assert "2 of 7 parts are damaged" in captured.err
     assert captured.err.count("\n") == 1
     assert main(["verify", str(finished.parent)]) == 0
     assert main(["verify", str(tmp_path / "nothing")]) == 2

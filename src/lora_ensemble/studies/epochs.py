@@ -19,12 +19,14 @@ def followed(
     split: str = "test",
     ood: Mapping[str, Dataset] | None = None,
     pooling: Pooling = "mean-of-probabilities",
+    dataset: Dataset | None = None,
 ) -> EpochsCurve:
-    """Scores after each epoch of one ensemble, which may be spread over several runs. ood: data sets by their label."""
+    """Scores after each epoch of one ensemble, which may be spread over several runs. ood: data sets by their label.
+    dataset: what is scored, in place of the runs' own."""
     from lora_ensemble.analysis import epochs_curve
 
     outside = {name: joined_epochs(runs, "test", dataset) for name, dataset in (ood or {}).items()}
-    return epochs_curve(joined_epochs(runs, split), outside, pooling=pooling)
+    return epochs_curve(joined_epochs(runs, split, dataset), outside, pooling=pooling)
 
 
 def joined_epochs(

@@ -26,6 +26,8 @@ class Options(RunOptions):
     apart."""
     split: str = "test"
     """The split that is scored."""
+    dataset: str | None = None
+    """Another labelled data set to score, NAME or NAME=FOLDER, whose classes are the run's, or the first of them."""
     scores: Words = ()
     """Columns of the table, with commas or spaces. Default: the most common."""
     format: Literal["markdown", "json", "latex"] = "markdown"
@@ -52,8 +54,9 @@ def main(args: Sequence[str]) -> None:
 
     if options.per_fold and (options.concat or options.epochs):
         raise UserError(f"--per-fold does not go with {'--concat' if options.concat else '--epochs'}")
+    other = _other(options.dataset)
     if options.epochs:
-        print(_by_epoch(options, ood).rstrip())
+        print(_by_epoch(options, ood, other).rstrip())
         return
     scored: dict[str, list[Scores]] = {}
     groups = by_experiment(options.runs)
@@ -65,7 +68,9 @@ def main(args: Sequence[str]) -> None:
         print(f"scoring {printable(', '.join(str(run.folder) for run in runs))}", file=sys.stderr)
         sets = {name: joined(runs, "test", dataset) for name, dataset in ood.items()}
         outside = next(iter(sets.values())) if len(sets) == 1 else sets
-        inside = joined(runs, options.split)
+        inside = joined(runs, options.split, other)
+        if other is not None and inside.labels_B is None:
+            raise UserError(f"--dataset {options.dataset}: has no labels that are classes of {runs[0].folder}")
         scores = evaluate_both(
             inside,
             outside,
@@ -77,7 +82,14 @@ def main(args: Sequence[str]) -> None:
     print(_rendered(scored, options).rstrip())
 
 
-def _by_epoch(options: Options, ood: Mapping[str, Dataset]) -> str:
+def _other(words: str | None) -> Dataset | None:
+    found = list(datasets_named(words).values())
+    if len(found) > 1:
+        raise UserError(f"--dataset {words}: expected one data set, {len(found)} were given")
+    return found[0] if found else None
+
+
+def _by_epoch(options: Options, ood: Mapping[str, Dataset], other: Dataset | None) -> str:
     """A table for each experiment, its seeds averaged."""
     from lora_ensemble.analysis import epochs_json, epochs_table
     from lora_ensemble.studies.epochs import followed
@@ -88,7 +100,7 @@ def _by_epoch(options: Options, ood: Mapping[str, Dataset]) -> str:
     warn_of_repeats(groups, options.concat)
     for label, runs in ensembles(groups, options.concat):
         print(f"scoring {printable(', '.join(str(run.folder) for run in runs))}", file=sys.stderr)
-        curves.setdefault(label, []).append(followed(runs, options.split, ood, options.pooling))
+        curves.setdefault(label, []).append(followed(runs, options.split, ood, options.pooling, other))
     if options.format == "json":
         return epochs_json(curves)
     tables = {label: epochs_table(found, options.format) for label, found in curves.items()}
