@@ -76,6 +76,8 @@ def _id(row: Row) -> str:
 
 
 def _by_index(answer: Any, choices: Sequence[str], where: str) -> int:
+    if not choices:
+        raise DataError(f"{where}: there are no choices")
     digits = "" if isinstance(answer, bool) else str(answer).strip()
     if not digits.isdecimal() or len(digits.lstrip("0")) > 2 or int(digits) >= len(choices):
         raise DataError(
