@@ -59,6 +59,7 @@ def readable_errors(path: Path) -> Iterator[None]:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     except Exception as error:
         # safetensors and torch.save report a failed write in their own ways.
-        if type(error).__name__ != "SafetensorError" and "inline_container" not in str(error):
+        of_torch = any(words in str(error) for words in ("inline_container", "iostream error"))
+        if type(error).__name__ != "SafetensorError" and not of_torch:
             raise
         raise UserError(f"cannot write {path}: the disk is full or refuses the file") from error
