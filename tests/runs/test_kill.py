@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-MOST_KILLS = 12
+MOST_KILLS = 8
+MORE_STEPS = (0, 1, 2, 4)  # of the 24: after so many more steps a process is killed
 
 
 def test_killed_runs_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
@@ -49,29 +50,26 @@ def main(folder: Path) -> None:
     data.load("train"), vit.load(10)  # what they import
 
     def attempt(name: str) -> int:
-        """A process that trains; notes after which step it began."""
-        noted: list[int] = []
+        """A process that trains; notes after which step it began, and each step that it took."""
+        began: list[int] = []
 
         def note(progress: Progress) -> None:
-            if not noted:
-                noted.append(progress.step - 1)
-                with (folder / f"{name}-began").open("a") as file:
-                    file.write(f"{noted[0]}\n")
+            if not began:
+                began.append(progress.step - 1)
+                append(folder / f"{name}-began", f"{began[0]}\n")
+            append(folder / f"{name}-steps", ".")
 
         return forked(lambda: train(experiment, folder / name, on_progress=note))
 
-    began = time.monotonic()
     assert ended(attempt("whole")) == 0
-    horizon = (time.monotonic() - began) / 2
     moments, kills, code = random.Random(0), 0, -1
     while code != 0:
         pid = attempt("killed")
         if kills < MOST_KILLS:
-            before = (folder / "killed-began").stat().st_size if (folder / "killed-began").is_file() else 0
-            time.sleep(moments.uniform(0, horizon))
+            # By steps, not by the clock: a fast or busy processor is killed at the same places of the training.
+            wait_for(pid, folder / "killed-steps", more=moments.choice(MORE_STEPS))
+            time.sleep(moments.uniform(0, 0.01))  # anywhere in the step, also while a checkpoint is written
             os.kill(pid, signal.SIGKILL)
-            if not (folder / "killed-began").is_file() or (folder / "killed-began").stat().st_size == before:
-                horizon *= 1.2  # other work on this machine: killed before it took a step
         code = ended(pid)
         assert code in (0, -signal.SIGKILL)
         kills += code != 0
@@ -79,6 +77,22 @@ def main(folder: Path) -> None:
     different = [str(f) for f in files if (folder / "killed" / f).read_bytes() != (folder / "whole" / f).read_bytes()]
     resumed = [int(line) for line in (folder / "killed-began").read_text().split()]
     print(json.dumps({"files": len(files), "different": different, "kills": kills, "resumed_at": resumed}))
+
+
+def append(file: Path, text: str) -> None:
+    with file.open("a") as opened:
+        opened.write(text)
+
+
+def wait_for(pid: int, steps: Path, *, more: int) -> None:
+    """Until so many more steps were noted than are now, or the process has ended."""
+    wanted = noted(steps) + more
+    while noted(steps) < wanted and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        time.sleep(0.001)
+
+
+def noted(steps: Path) -> int:
+    return steps.stat().st_size if steps.is_file() else 0
 
 
 def ended(pid: int) -> int:
