@@ -1,16 +1,20 @@
 """What every data set keeps, those of tomorrow included: found by the registry.
 
-A data set whose class says `embedded = True` comes with the package or its dependencies, and is always tested. Any
-other has a field `data`, and is tested on the local copy in the folder of real data under its name; never on the hub's.
+A data set whose class says `embedded = True` comes with the package or its dependencies, and is tested as it is. Any
+other has a field `data`, and is tested on a tiny copy of its own form (`tiny_datasets`), and on the real one where the
+folder of real data has it under its name; never on the hub's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_datasets import WRITERS
 
 from lora_ensemble import registry
 from lora_ensemble.contracts import Dataset, Split
@@ -26,18 +30,38 @@ LOCAL = {
 """Folder of the local copy, where it is not the name of the data set, and fields for what is there."""
 
 EMBEDDED = [name for name in NAMES if getattr(registry.config_class("datasets", name), "embedded", False)]
+OTHERS = [name for name in NAMES if name not in EMBEDDED]
 
 
-@pytest.fixture(scope="module", params=[n if n in EMBEDDED else pytest.param(n, marks=pytest.mark.data) for n in NAMES])
-def data(request) -> Dataset:
-    kind = registry.config_class("datasets", request.param)
-    if request.param in EMBEDDED:
-        return kind()
-    fields = {"data": request.param.replace("-", "_"), **LOCAL.get(request.param, {})}
-    folder = request.getfixturevalue("data_dir") / fields["data"]
+@pytest.fixture(
+    scope="module",
+    params=[
+        *((name, "embedded") for name in EMBEDDED),
+        *((name, "tiny") for name in OTHERS),
+        *(pytest.param((name, "real"), marks=pytest.mark.data) for name in OTHERS),
+    ],
+    ids="-".join,
+)
+def data(request, tmp_path_factory) -> Iterator[Dataset]:
+    name, form = request.param
+    kind = registry.config_class("datasets", name)
+    if form == "embedded":
+        yield kind()
+    elif form == "tiny":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+            patch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+            yield kind(data=str(WRITERS[name](tmp_path_factory.mktemp(name))))
+    else:
+        yield real(name, request.getfixturevalue("data_dir"))
+
+
+def real(name: str, data_dir: Path) -> Dataset:
+    fields = {"data": name.replace("-", "_"), **LOCAL.get(name, {})}
+    folder = data_dir / fields["data"]
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
-    return kind(**{**fields, "data": str(folder)})
+    return registry.config_class("datasets", name)(**{**fields, "data": str(folder)})
 
 
 @pytest.fixture(scope="module")
