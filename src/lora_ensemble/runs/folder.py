@@ -10,7 +10,7 @@ from pathlib import Path
 from lora_ensemble.errors import RunFolderError, UserError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.runs.data import check_same_data
-from lora_ensemble.runs.records import FINISHED, RUN, read_record, write_run
+from lora_ensemble.runs.records import ADOPTED, FINISHED, RUN, read_record, write_run
 
 ENSEMBLE = "ensemble"
 
@@ -35,6 +35,8 @@ def claim(folder: Path, experiment: Experiment, anew: bool = False) -> None:
         _empty(folder)
     remove_leftovers(folder)
     if begun(folder):
+        if ADOPTED in read_record(folder, RUN):
+            raise RunFolderError(f"{folder} holds an ensemble that was adopted, not trained; give another folder")
         same_experiment(folder, experiment)
         check_same_data(folder, experiment.dataset.fingerprint())
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ RUN = "run.json"
 """The experiment, the fingerprint of its data and the versions of the packages; written first."""
 FINISHED = "finished.json"
 """The classes, what training took, and digests of run.json and of the ensemble; written last."""
+ADOPTED = "adopted"
+"""The field of both that says where an ensemble is from that was not trained in the folder."""
 VERSION = 2
 """Of both files. Those of version 1 have no field `version`, no digests and no fingerprint of data."""
 
@@ -28,9 +31,12 @@ _COST: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def write_run(path: Path, experiment: Experiment, data: dict[str, str]) -> None:
-    """The record of a run, or of several. data: `Dataset.fingerprint`."""
+def write_run(
+    path: Path, experiment: Experiment, data: dict[str, str], fields: Mapping[str, Any] | None = None
+) -> None:
+    """The record of a run, or of several. data: `Dataset.fingerprint`. fields: what else is to be recorded."""
     record = {
+        **(fields or {}),
         "version": VERSION,
         "experiment": experiment.to_dict(),
         "fingerprint": experiment.fingerprint(),

@@ -14,14 +14,9 @@ from lora_ensemble.errors import ConfigurationError, RunFolderError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.runs.building import build, check_modality, load_backbone
 from lora_ensemble.runs.calibrated import calibrate_trained
-from lora_ensemble.runs.folder import (
-    ENSEMBLE,
-    claim,
-    is_main_process,
-    locked,
-)
+from lora_ensemble.runs.folder import ENSEMBLE, claim, is_main_process, locked
 from lora_ensemble.runs.kept import keep, load_kept, older_prediction_key, place_of, prediction_key
-from lora_ensemble.runs.records import FINISHED, RUN, read_record, write_finished
+from lora_ensemble.runs.records import ADOPTED, FINISHED, RUN, read_record, write_finished
 from lora_ensemble.runs.wholeness import check_whole
 from lora_ensemble.training.progress import OnProgress, TerminalProgress
 
@@ -86,6 +81,12 @@ class Run:
         return (self.folder / FINISHED).is_file()
 
     @property
+    def adopted(self) -> dict[str, Any] | None:
+        """Where the ensemble is from, if it was not trained in this folder (`runs.adopting.adopt`)."""
+        origin: dict[str, Any] | None = self._record.get(ADOPTED)
+        return origin
+
+    @property
     def cost(self) -> dict[str, Any]:
         """What training took, by the fields of `training.Cost`. Raises RunFolderError for an unfinished run."""
         cost: dict[str, Any] = read_record(self.folder, FINISHED)["cost"]
@@ -105,7 +106,9 @@ class Run:
 
     def epochs(self) -> dict[int, int]:
         """The epochs whose weights are there, each with its step. Epoch 0, step 0, is the untrained ensemble (of a
-        language model: the base model); training.save = "epoch" keeps the others."""
+        language model: the base model); training.save = "epoch" keeps the others. None of a run that was adopted."""
+        if self.adopted is not None:
+            return {}
         ends = {c.epochs: c.step for c in self.checkpoints() if c.kept}
         return {0: 0} | {int(epoch): step for epoch, step in ends.items() if epoch == int(epoch)}
 
@@ -199,6 +202,8 @@ class Run:
         for and training kept none.
         """
         there = self.epochs()
+        if self.adopted is not None:
+            raise RunFolderError(f"{self.folder} was adopted: weights of epochs are kept where an ensemble is trained")
         if epochs is None and len(there) == 1 and self.cost["steps"]:
             raise RunFolderError(f"{self.folder} kept no weights of its epochs; train with --training.save epoch")
         found: dict[int, Predictions] = {}

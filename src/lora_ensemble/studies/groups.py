@@ -10,6 +10,7 @@ from lora_ensemble import registry
 from lora_ensemble.contracts import Calibration, Dataset
 from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.runs.member_parts import in_order, whole
+from lora_ensemble.runs.run import Run
 from lora_ensemble.runs.trained import Trained
 from lora_ensemble.studies.folds.pooled import PooledFolds, opened
 from lora_ensemble.studies.previews import previews_of
@@ -138,10 +139,11 @@ def _validation(runs: Sequence[Trained], split: str) -> Predictions | None:
 
 
 def _cost(runs: Sequence[Trained], split: str) -> dict[str, float]:
-    """Of all runs together; one after another where time is concerned."""
+    """Of all runs together; one after another where time is concerned. Nobody knows what training took elsewhere."""
     seconds = sum(1 / run.predict(split).meta["examples_per_second"] for run in runs)
+    trained = [] if any(isinstance(run, Run) and run.adopted is not None for run in runs) else runs
     return {
-        "train_seconds": sum(run.cost["seconds"] for run in runs),
+        **({"train_seconds": sum(run.cost["seconds"] for run in trained)} if trained else {}),
         "predict_seconds_per_example": seconds,
         "parameters_trained": sum(run.cost["trainable_parameters"] for run in runs),
     }
