@@ -25,7 +25,6 @@ from safetensors.torch import save_file
 from lora_ensemble import registry
 from lora_ensemble.backbones.ast import Ast
 from lora_ensemble.contracts import LoadedBackbone
-from lora_ensemble.training.attention import QuickBackward
 
 METHODS = ("single", "single-lora", "mc-dropout", "snapshot", "deep", "lora")
 
@@ -61,7 +60,7 @@ def measured(method: str, options: argparse.Namespace) -> dict[str, float]:
 
     def step() -> None:
         for part in ensemble.train().passes():
-            with torch.autocast("cpu", torch.bfloat16), QuickBackward():
+            with torch.autocast("cpu", torch.bfloat16):
                 loss = ensemble(**inputs, labels=labels, members=part, shared=True).loss
             loss.backward()
         ensemble.clip_grad_norm_(1.0)

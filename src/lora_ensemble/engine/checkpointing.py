@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from lora_ensemble.engine import surgery
+from lora_ensemble.engine.attention import training_attention
 from lora_ensemble.engine.layers.passes import PassState
 
 
@@ -42,4 +43,8 @@ def _recomputed(forward: Any, state: PassState | None, *args: Any, **kwargs: Any
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), nullcontext() if state is None or this is None else state.running(this)
 
-    return checkpoint(functools.partial(forward, **kwargs), *args, use_reentrant=False, context_fn=contexts)
+    def run(*args: Any) -> Any:
+        with training_attention(checkpointed=True):
+            return forward(*args, **kwargs)
+
+    return checkpoint(run, *args, use_reentrant=False, context_fn=contexts)

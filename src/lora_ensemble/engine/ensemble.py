@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -16,6 +16,7 @@ from torch.nn.utils import get_total_norm
 from torch.utils.checkpoint import checkpoint
 from transformers.utils.generic import ModelOutput
 
+from lora_ensemble.engine.attention import training_attention
 from lora_ensemble.engine.folding import batch_size, chunk
 from lora_ensemble.engine.inputs import as_labels, named
 from lora_ensemble.engine.losses import LOSSES, check_labels
@@ -195,17 +196,22 @@ class Ensemble(nn.Module):
         """Logits (len(members), B, C), in as many passes as needed."""
         passes = self.passes(members)
         if len(passes) == 1:
-            return self.member_logits(members, inputs, shared)
+            return self._run(members, inputs, shared)
         logits = []
         for some in passes:
             local = range(some.start - members.start, some.stop - members.start)
             rows = inputs if shared else chunk(inputs, local, len(members))
             if torch.is_grad_enabled():
                 # Several passes under one graph: keep none of their activations, recompute them in the backward pass.
-                logits.append(checkpoint(self.member_logits, some, rows, shared, use_reentrant=False))
+                logits.append(checkpoint(self._run, some, rows, shared, True, use_reentrant=False))
             else:
-                logits.append(self.member_logits(some, rows, shared))
+                logits.append(self._run(some, rows, shared))
         return torch.cat(logits)
+
+    def _run(self, members: range, inputs: dict[str, Any], shared: bool, checkpointed: bool = False) -> Tensor:
+        """`member_logits`, with attention that is fast in training."""
+        with training_attention(checkpointed) if self.training else nullcontext():
+            return self.member_logits(members, inputs, shared)
 
     def passes(self, members: range | None = None) -> list[range]:
         """The members in ranges of at most `members_per_pass`. A training loop that calls forward and backward for each

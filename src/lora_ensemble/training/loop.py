@@ -14,7 +14,6 @@ from lora_ensemble.contracts import Batch
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.losses import finite
 from lora_ensemble.errors import DivergedError
-from lora_ensemble.training.attention import QuickBackward
 from lora_ensemble.training.data import TrainingBatches
 from lora_ensemble.training.divergence import DivergenceWatch
 from lora_ensemble.training.early_stopping import EarlyStopping
@@ -50,8 +49,6 @@ class TrainingLoop:
         optimizer = build_optimizer([p for p in ensemble.parameters() if p.requires_grad], plan.training)
         self.model, self.optimizer = accelerator.prepare(ensemble, optimizer)
         self.watch = DivergenceWatch(data.members, plan.total_steps, folder)
-        on_cpu = accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16"
-        self.attention: Any = QuickBackward() if on_cpu else contextlib.nullcontext()
         self.state = State()
         self.began = self.saved = time.monotonic()
 
@@ -107,8 +104,7 @@ class TrainingLoop:
         for members in passes:
             shared = last and members is passes[-1]
             with contextlib.nullcontext() if shared else self.accelerator.no_sync(self.model):
-                with self.attention:
-                    output = self.model(members=members, shared=self.data.shared, **self.data.rows_of(batch, members))
+                output = self.model(members=members, shared=self.data.shared, **self.data.rows_of(batch, members))
                 self.accelerator.backward(output.loss / batches)
             losses.append(output.member_losses.detach())
         return torch.cat(losses).float()
