@@ -25,7 +25,7 @@ FLOORS = (
     PLUGINS := {"methods", "backbones", "datasets", "metrics", "calibrations", "uncertainties"},
     {"training", "inference", "batches", "devices", "saved"},
     {"experiment", "analysis"},
-    {"answers", "report", "published"},
+    {"answers", "report", "published", "sklearn"},
     {"runs"},
     {"interop", "recipes", "studies"},
     {"cli", "__main__"},

@@ -1,4 +1,4 @@
-"""Completion for shells, as tyro writes it: `lora-ensemble --tyro-print-completion bash` (or zsh, tcsh)."""
+"""Completion for shells, as tyro writes it: `lora-ensemble --tyro-print-completion bash` (or zsh)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import tyro
 from lora_ensemble import registry
 from lora_ensemble.cli.arguments import PROGRAM
 from lora_ensemble.cli.recipe_words import Short
+from lora_ensemble.errors import UserError
 from lora_ensemble.experiment import Experiment
 
 
 def complete(args: Sequence[str]) -> None:
     """Print, or write, the script for a shell: commands, recipes, flags, and choices where a flag has some. Raises
-    SystemExit, as tyro does. A plug-in's names are those of the moment."""
+    SystemExit, as tyro does, UserError for a shell that needs another package. A plug-in's names are those of the moment."""
     names = registry.names("commands")
-    tyro.cli(_one_of({name: _form(name) for name in names}, "commands"), prog=PROGRAM, args=args)
+    try:
+        tyro.cli(_one_of({name: _form(name) for name in names}, "commands"), prog=PROGRAM, args=args)
+    except ImportError as error:  # for another shell tyro asks another package
+        raise UserError("completion: expected bash or zsh; for tcsh, pip install shtab") from error
 
 
 def _form(command: str) -> Any:

@@ -100,7 +100,7 @@ def overview() -> str:
             *lines,
             "",
             f"{PROGRAM} COMMAND --help says more about one; --version prints the version.",
-            "--tyro-print-completion bash|zsh|tcsh prints a script for your shell.",
+            "--tyro-print-completion bash|zsh prints a script for your shell.",
             "--plugin FILE.py, with any command, adds plug-ins of your own, as LORA_ENSEMBLE_PLUGINS does.",
         ]
     )
