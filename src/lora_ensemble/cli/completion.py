@@ -17,7 +17,8 @@ from lora_ensemble.experiment import Experiment
 
 def complete(args: Sequence[str]) -> None:
     """Print, or write, the script for a shell: commands, recipes, flags, and choices where a flag has some. Raises
-    SystemExit, as tyro does, UserError for a shell that needs another package. A plug-in's names are those of the moment."""
+    SystemExit, as tyro does, UserError for a shell that needs another package. A plug-in's names are those of the
+    moment."""
     names = registry.names("commands")
     try:
         tyro.cli(_one_of({name: _form(name) for name in names}, "commands"), prog=PROGRAM, args=args)
