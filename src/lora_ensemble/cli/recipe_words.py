@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from lora_ensemble import registry
 from lora_ensemble.cli.arguments import parse, parse_some
 from lora_ensemble.cli.member_range import spelled_out
+from lora_ensemble.contracts import Method
 from lora_ensemble.errors import UserError
 from lora_ensemble.experiment import Experiment
 
@@ -28,6 +29,7 @@ class Short:
     data: str | None = None
     backbone: str | None = None
     dataset: str | None = None
+    method: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ def asked(recipe: str, words: Sequence[str], form: type[Form], command: str) -> 
     for part, kind, name in (("backbone", "backbones", short.backbone), ("dataset", "datasets", short.dataset)):
         if name is not None:
             default = replace(default, **{part: registry.config_class(kind, name)()})
+    if short.method is not None:
+        default = replace(default, method=_other_method(default.method, short.method), name="")
     words = [*words, *_long(short, words, default)]
     about = f"{registry.description('recipes', recipe)}\n\nShort flags:\n{_short_flags()}"
     values = form(**_values(default))
@@ -81,9 +85,19 @@ def _long(short: Short, words: Sequence[str], default: Experiment) -> Iterator[s
         yield from spelled_out(value, default.method) if name == "members" else [f"--{path}={value}"]
 
 
+def _other_method(method: Method, name: str) -> Method:
+    """A method with the recipe's values of the fields that both have, where it may have them."""
+    kind = registry.config_class("methods", name)
+    common = {f.name for f in fields(kind)} & {f.name for f in fields(method)}
+    values = {name: getattr(method, name) for name in common}
+    taken: Method = kind(**values)
+    return taken if not taken.problems() else kind()
+
+
 def _short_flags() -> str:
     lines = [f"  --{name:<10} is --{path}" for name, path in LONG.items()]
     lines += ["  --backbone is another kind of backbone", "  --dataset is another kind of data set"]
+    lines += ["  --method is another method, with the recipe's values of the fields that both have"]
     return "\n".join([*lines, "  --members 3:6 are members 3, 4 and 5 of a larger ensemble"])
 
 

@@ -84,7 +84,8 @@ def member_config(ensemble: LoraEnsemble) -> LoraConfig | None:
     or would not call an adapted layer."""
     c, adapters = ensemble.config, ensemble.adapters()
     forms = {path: form for path, layer in adapters if (form := layer.peft_form()) is not None}
-    if len(forms) < len(adapters) or any(surgery.is_read(ensemble.plain_model(), path) for path, _ in adapters):
+    known = bool(forms) and len(forms) == len(adapters)
+    if not known or any(surgery.is_read(ensemble.plain_model(), path) for path, _ in adapters):
         return None
     ranks, alphas = dict(c.rank_pattern or {}), dict(c.alpha_pattern or {})
     for path, form in forms.items():

@@ -65,7 +65,7 @@ class LoraEnsembleConfig(LoraConfig):
         default="separate",
         metadata={"help": "A fused projection: one low-rank pair each for q, k and v (separate), or one (joint)."},
     )
-    adapter: str = field(default="lora", metadata={"help": "Kind of adapter; see engine/layers/adapter.py."})
+    adapter: str = field(default="lora", metadata={"help": "Kind of adapter (engine/layers), or none."})
     lora_l2: float = field(default=0.0, metadata={"help": "Weight of the sum of ||B A||_F^2 in a member's loss."})
     also_trained: list[str] | None = field(
         default=None, metadata={"help": "Names of modules or parameters that are trained, too, one for all members."}

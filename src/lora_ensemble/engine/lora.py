@@ -60,7 +60,8 @@ class LoraEnsemble(Ensemble):
         with surgery.unchanged_on_error(model):
             open_attention(plain)
             self.heads = config.modules_to_save = _heads(plain, config)
-            self.targets = {target.path: target for target in find_targets(plain, config)}
+            found = [] if config.adapter == "none" else find_targets(plain, config)
+            self.targets = {target.path: target for target in found}
             self._rewrite(model, plain)
         self.model = model
         self.trunk = SharedTrunk(model, self.state)
@@ -69,9 +70,9 @@ class LoraEnsemble(Ensemble):
     def _rewrite(self, model: nn.Module, plain: nn.Module) -> None:
         """Put members in place of the layers to adapt and of the heads; freeze everything else."""
         c = self.config
-        adapter = kinds.find(AdapterLayer, c.adapter, layers, "adapters", "kind of adapter")
         model.requires_grad_(False)
         for path, target in self.targets.items():
+            adapter = kinds.find(AdapterLayer, c.adapter, layers, "adapters", "kind of adapter")
             surgery.replace(plain, path, adapter.adapt(surgery.get(plain, path), self.state, target, c))
             surgery.ensure_called(plain, path)
         for head in self.heads:

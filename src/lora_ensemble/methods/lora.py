@@ -55,10 +55,6 @@ class Lora(Method):
 
     def config_fields(self, backbone: LoadedBackbone) -> dict[str, Any]:
         """The arguments of LoraEnsembleConfig."""
-        from lora_ensemble.engine.targets import short_names
-        from lora_ensemble.engine.wrapping import unwrapped
-
-        targets = list(self.target_modules or short_names(unwrapped(backbone.model), backbone.targets)) or None
         return {
             "members": self.members,
             "first_member": self.first_member,
@@ -66,7 +62,7 @@ class Lora(Method):
             "lora_alpha": self.r if self.lora_alpha is None else self.lora_alpha,
             "use_rslora": self.use_rslora,
             "lora_dropout": self.lora_dropout,
-            "target_modules": targets,
+            "target_modules": names_of_targets(backbone, self.target_modules),
             "layers_to_transform": None if self.layers_to_transform is None else list(self.layers_to_transform),
             "modules_to_save": [] if backbone.head is None else [backbone.head],
             "init_a": self.init_a,
@@ -91,3 +87,11 @@ class Lora(Method):
         if self.first_member < 0:
             found.append(f"method.first_member = {self.first_member}: must be at least 0")
         return found
+
+
+def names_of_targets(backbone: LoadedBackbone, given: tuple[str, ...] | None) -> list[str] | None:
+    """Names of the layers to adapt: those given, else the backbone's; None: found by themselves."""
+    from lora_ensemble.engine.targets import short_names
+    from lora_ensemble.engine.wrapping import unwrapped
+
+    return list(given or short_names(unwrapped(backbone.model), backbone.targets)) or None
