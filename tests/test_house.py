@@ -22,7 +22,7 @@ FLOORS = (
     {"engine"},
     {"sources", "conversions"},
     {"images", "audio", "questions", "text"},
-    PLUGINS := {"methods", "backbones", "datasets", "metrics", "calibrations", "uncertainties"},
+    PLUGINS := {"methods", "backbones", "datasets", "metrics", "calibrations", "uncertainties", "shifts"},
     {"training", "inference", "batches", "devices", "saved"},
     {"experiment", "analysis"},
     {"answers", "report", "published", "sklearn"},
@@ -213,7 +213,7 @@ def at_import(name: str, seen: set[str] | None = None) -> Iterator[str]:
 LIGHT = [
     name
     for name in modules()
-    if package(name) in ("methods", "backbones", "datasets", "calibrations", "recipes", "cli", "contracts")
+    if package(name) in ("methods", "backbones", "datasets", "calibrations", "shifts", "recipes", "cli", "contracts")
 ]
 
 

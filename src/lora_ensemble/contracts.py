@@ -36,6 +36,9 @@ Example = Mapping[str, Any]
 Batch = dict[str, "torch.Tensor"]
 """Tensors by argument name; the first axis of each is the batch."""
 
+SEVERITIES = 5
+"""How strong a shift can be: 1 to this."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -250,6 +253,30 @@ class Calibration(Fitted, ABC):
     def of_name(cls, name: str) -> type[Self]:
         found: type[Self] = registry.config_class("calibrations", name)
         return found
+
+
+@dataclass(frozen=True)
+class Shift(_Component, ABC):
+    """What makes the rows of a data set worse, or only different, as they may come one day: noise, fog, typos. Each row
+    by itself, its random numbers from its id: neither batch nor order of the rows changes what becomes of it."""
+
+    plugin_kind: ClassVar[str] = "shifts"
+    modalities: ClassVar[tuple[str, ...]] = ("image",)
+    """Which examples it can be applied to; see Split."""
+
+    severity: int = 1
+    """1, slight, to 5, strong."""
+    seed: int = 0
+    """Another number gives other random numbers."""
+
+    @abstractmethod
+    def shifted(self, example: Example, generator: torch.Generator) -> Example:
+        """What becomes of one example. generator: seeded by the row, the same for every severity."""
+
+    def problems(self) -> list[str]:
+        if self.severity in range(1, SEVERITIES + 1):
+            return []
+        return [f"{self.kind}.severity = {self.severity}: must be 1, 2, 3, 4 or 5"]
 
 
 def _with_source(load: Callable[[Any, int], LoadedBackbone]) -> Callable[[Any, int], LoadedBackbone]:

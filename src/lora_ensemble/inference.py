@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -14,6 +15,7 @@ from torch.utils.data import BatchSampler
 from lora_ensemble.batches import batches, prepared
 from lora_ensemble.contracts import LoadedBackbone, Split
 from lora_ensemble.engine.ensemble import Ensemble, evaluating
+from lora_ensemble.engine.features import HeadInputs, head_inputs
 from lora_ensemble.engine.losses import IGNORE
 from lora_ensemble.errors import DataError
 from lora_ensemble.predictions import Predictions
@@ -34,13 +36,16 @@ def predict_split(
     precision: str = "fp32",
     workers: int = 0,
     seed: int = 0,
+    on_features: Callable[[str], None] | None = None,
 ) -> Predictions:
     """Logits of all members on every example, in evaluation mode. The same for the same seed and batch size, also where
     dropout stays on. Rows that differ in length run sorted by it, and come back in their order.
 
     classes: those that the ensemble was trained on. Labels are kept where those of the split are the same ones, or the
     first of them. Where the backbone predicts tokens (`by_token`), the rows are tokens, named <id>#<number>, and all
-    labels are 0. Raises DataError for an empty split and for inputs that are NaN, infinite or too long.
+    labels are 0. on_features: hidden features are kept, too, and it is told how large they will be after the first
+    batch; raises UserError for a network that has none. Raises DataError for an empty split and for inputs that are
+    NaN, infinite or too long.
     """
     if len(split) == 0:
         raise DataError("the split is empty")
@@ -50,10 +55,17 @@ def predict_split(
         evaluating(ensemble),
         seeded(seed, "predict"),
         torch.autocast(device.type, _AUTOCAST.get(precision), enabled=precision in _AUTOCAST),
+        nullcontext() if on_features is None else head_inputs(ensemble, backbone.head) as heads,
     ):
         order = _order(split, backbone)
         outputs = _outputs(ensemble, split, backbone, BatchSampler(order, batch_size, drop_last=False), device, workers)
+        kept: list[Tensor] = []
+        if on_features is not None and heads is not None:
+            outputs = _with_features(outputs, heads, kept, len(split), on_features)
         predictions = (_of_rows if backbone.by_token is None else _of_tokens)(outputs, order, split, backbone, classes)
+    if kept:
+        features_MBD = torch.cat(kept, 1)[:, torch.tensor(order).argsort()]
+        predictions = replace(predictions, features_MBD=features_MBD)
     seconds = time.monotonic() - began
     cost = {"seconds": seconds, "examples_per_second": len(split) / seconds}
     return replace(predictions, meta={**predictions.meta, **cost})
@@ -81,6 +93,23 @@ def _outputs(
     for batch in batches(split, backbone.collate, rows, workers, labelled):
         inputs, labels = prepared(batch, backbone, device)
         yield ensemble(**inputs).logits.float(), labels
+
+
+def _with_features(
+    outputs: Iterator[tuple[Tensor, Tensor | None]],
+    heads: HeadInputs,
+    kept: list[Tensor],
+    rows: int,
+    told: Callable[[str], None],
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The same outputs; each batch's features (M, B, D) are added to `kept`."""
+    for logits, labels in outputs:
+        kept.append(heads.taken(*logits.shape[:2]))
+        if len(kept) == 1:
+            members, _, width = kept[0].shape
+            size = 4e-6 * members * rows * width
+            told(f"keeping hidden features: {members} members x {rows} rows x {width} numbers, {size:,.1f} MB")
+        yield logits, labels
 
 
 def _of_rows(

@@ -6,7 +6,13 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-KINDS = {"backbones": "Backbone", "methods": "Method", "datasets": "Dataset", "calibrations": "Calibration"}
+KINDS = {
+    "backbones": "Backbone",
+    "methods": "Method",
+    "datasets": "Dataset",
+    "calibrations": "Calibration",
+    "shifts": "Shift",
+}
 """Kinds of configurable plug-ins, and the base of each in `contracts`."""
 
 _SINGULAR = {
@@ -17,6 +23,7 @@ _SINGULAR = {
     "metrics": "metric",
     "uncertainties": "uncertainty",
     "calibrations": "calibration",
+    "shifts": "shift",
     "commands": "command",
 }
 

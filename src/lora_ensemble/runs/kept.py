@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_ensemble import registry
-from lora_ensemble.contracts import Dataset
+from lora_ensemble.contracts import Dataset, Shift
 from lora_ensemble.disk.digests import DIGEST, digest_of_file, digest_of_json, digests_in
 from lora_ensemble.disk.fingerprints import changed
 from lora_ensemble.disk.records import read_object
@@ -23,14 +23,25 @@ from lora_ensemble.runs.data import not_recorded
 
 if TYPE_CHECKING:
     from lora_ensemble.predictions import Predictions
+    from lora_ensemble.runs.predicting import Wanted
 
 PREDICTIONS = "predictions"
 
 
-def place_of(folder: Path, experiment: Experiment, dataset: Dataset, split: str, step: int | None) -> Path:
-    """Where a run keeps its predictions of a split with the weights of a step; None: of the end of training."""
-    at = "" if step is None else f"-step-{step}"
-    return folder / PREDICTIONS / f"{dataset_label(dataset, experiment)}-{split}{at}.safetensors"
+def place_of(folder: Path, experiment: Experiment, wanted: Wanted) -> Path:
+    """Where a run keeps predictions."""
+    at = "" if wanted.step is None else f"-step-{wanted.step}"
+    shifted = "" if wanted.shift is None else f"-{shift_label(wanted.shift)}"
+    name = f"{dataset_label(wanted.dataset, experiment)}-{wanted.split}{at}{shifted}.safetensors"
+    return folder / PREDICTIONS / name
+
+
+def shift_label(shift: Shift) -> str:
+    """A shift in the name of a predictions file: name and severity, with a digest of its other fields if need be."""
+    name = f"{registry.name_of(shift)}-{shift.severity}"
+    others = [f for f in fields(shift) if f.name != "severity"]
+    as_always = all(getattr(shift, f.name) == f.default for f in others)
+    return name if as_always else f"{name}-{_sha256(to_plain(shift))[:8]}"
 
 
 def dataset_label(dataset: Dataset, experiment: Experiment) -> str:
@@ -43,15 +54,18 @@ def dataset_label(dataset: Dataset, experiment: Experiment) -> str:
     return f"{name}-{_sha256(to_plain(dataset))[:8]}"
 
 
-def prediction_key(experiment: Experiment, dataset: Dataset, split: str, weights: Path | None) -> str:
-    """Changes when predictions have to be computed anew, but for the data: with the configuration and the contents of
-    the weights, a saved ensemble or a checkpoint (None: nothing was trained yet), wherever these lie."""
-    about = {"kind": registry.name_of(dataset), **to_plain(dataset)}
-    return digest_of_json([experiment.determining(), about, split, None if weights is None else _contents(weights)])
+def prediction_key(experiment: Experiment, wanted: Wanted, weights: Path | None) -> str:
+    """Changes when predictions have to be computed anew, but for the data: with the configuration, the shift, and the
+    contents of the weights, a saved ensemble or a checkpoint (None: nothing was trained yet), wherever these lie."""
+    about = {"kind": registry.name_of(wanted.dataset), **to_plain(wanted.dataset)}
+    shifted = [] if wanted.shift is None else [registry.record(wanted.shift)]
+    contents = None if weights is None else _contents(weights)
+    return digest_of_json([experiment.determining(), about, wanted.split, contents, *shifted])
 
 
-def load_kept(path: Path, key: str, dataset: Dataset, older_key: str) -> Predictions | None:
-    """Stored predictions of this key and of data that are as they were; None where there are none, or damaged ones.
+def load_kept(path: Path, key: str, wanted: Wanted, older_key: str | None) -> Predictions | None:
+    """Stored predictions of this key and of data that are as they were; None where there are none, damaged ones, or
+    such without the hidden features that are wanted.
 
     older_key: what an older version wrote in the place of the key; it did not record the data."""
     from lora_ensemble.predictions import Predictions
@@ -60,12 +74,14 @@ def load_kept(path: Path, key: str, dataset: Dataset, older_key: str) -> Predict
         kept = Predictions.load(path)
     except UserError:
         return None  # none, damaged or foreign: made anew
+    if wanted.features and kept.features_MBD is None:
+        return None
     found, data = kept.meta.get("key"), kept.meta.get("data")
-    if found == older_key and data is None:
+    if older_key is not None and found == older_key and data is None:
         not_recorded(path.parents[1])
         return kept
     known = data if isinstance(data, Mapping) else {}
-    return kept if found == key and not changed(known, dataset.fingerprint()) else None
+    return kept if found == key and not changed(known, wanted.dataset.fingerprint()) else None
 
 
 def keep(predictions: Predictions, path: Path) -> bool:

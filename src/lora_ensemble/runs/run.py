@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lora_ensemble import registry
-from lora_ensemble.contracts import Calibration, Dataset, LoadedBackbone
+from lora_ensemble.contracts import Calibration, Dataset, LoadedBackbone, Shift
 from lora_ensemble.errors import ConfigurationError, RunFolderError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.runs.building import build, check_modality, load_backbone
 from lora_ensemble.runs.calibrated import calibrate_trained
 from lora_ensemble.runs.folder import ENSEMBLE, claim, is_main_process, locked
 from lora_ensemble.runs.kept import keep, load_kept, older_prediction_key, place_of, prediction_key
+from lora_ensemble.runs.predicting import Wanted, predicted
 from lora_ensemble.runs.records import ADOPTED, FINISHED, RUN, read_record, write_finished
 from lora_ensemble.runs.wholeness import check_whole
 from lora_ensemble.training.progress import OnProgress, TerminalProgress
@@ -175,23 +176,43 @@ class Run:
         *,
         step: int | None = None,
         epoch: int | None = None,
+        shift: Shift | None = None,
+        features: bool = False,
     ) -> Predictions:
         """Predictions on a split of the run's data set, or of another one, whose classes may differ (an OOD set).
 
         Kept in predictions/, and computed anew only when weights or configuration have changed. step: with the weights
-        of that checkpoint, 0: before training. epoch: with the weights after that epoch, one of `epochs()`.
+        of that checkpoint, 0: before training. epoch: with the weights after that epoch, one of `epochs()`. shift: of
+        the rows after it, for instance `shifts.fog.Fog(severity=3)`. features: with what each member's head is given,
+        in `features_MBD`, for the uncertainties that compare it (4 bytes a number).
         """
         if epoch is not None:
-            if step is not None:
-                raise ConfigurationError([f"step = {step}, epoch = {epoch}: give one of them"])
+            if step is not None or shift is not None or features:
+                raise ConfigurationError([f"epoch = {epoch}: give it without step, shift and features"])
             return self.predict_epochs(split, dataset, [epoch])[epoch]
-        kept = self._kept(split, dataset, step)
-        return self._predict(split, dataset, step, self._load(step)) if kept is None else kept
+        wanted = Wanted(split, dataset or self.experiment.dataset, step, shift, features)
+        kept = self._kept(wanted)
+        return self._predict(wanted, self._load(step)) if kept is None else kept
+
+    def predict_shifts(
+        self, shifts: Iterable[Shift], split: str = "test", dataset: Dataset | None = None
+    ) -> Iterator[tuple[Shift, Predictions]]:
+        """Predictions after each of several shifts, kept as those of `predict`; the model is loaded once at most.
+        `runs.shifts.shifts_named` gives the shifts of a text such as "corruptions:severity=1,3,5"."""
+        loaded = None
+        for shift in shifts:
+            wanted = Wanted(split, dataset or self.experiment.dataset, shift=shift)
+            kept = self._kept(wanted)
+            if kept is None:
+                loaded = loaded or self._load(None)
+                kept = self._predict(wanted, loaded)
+            yield shift, kept
 
     def predict_loaded(self, split: str, loaded: tuple[LoadedBackbone, Ensemble]) -> Predictions:
         """`predict` on a split of the run's data set with its trained ensemble, where that is in memory already."""
-        kept = self._kept(split, None, None)
-        return self._predict(split, None, None, loaded) if kept is None else kept
+        wanted = Wanted(split, self.experiment.dataset)
+        kept = self._kept(wanted)
+        return self._predict(wanted, loaded) if kept is None else kept
 
     def predict_epochs(
         self, split: str = "test", dataset: Dataset | None = None, epochs: Sequence[int] | None = None
@@ -213,65 +234,39 @@ class Run:
                 listed = ", ".join(map(str, there))
                 hint = "" if len(there) > 1 else "; --training.save epoch keeps them"
                 raise RunFolderError(f"{self.folder} has no weights of epoch {epoch}; there are: {listed}{hint}")
-            kept = self._kept(split, dataset, there[epoch])
+            wanted = Wanted(split, dataset or self.experiment.dataset, there[epoch])
+            kept = self._kept(wanted)
             if kept is None:  # in rising order: epoch 0 is what is built, later ones are loaded into it
                 built = self._load(there[epoch], built)
-                kept = self._predict(split, dataset, there[epoch], built)
+                kept = self._predict(wanted, built)
             found[epoch] = kept
         return found
 
-    def _kept(self, split: str, dataset: Dataset | None, step: int | None) -> Predictions | None:
+    def _kept(self, wanted: Wanted) -> Predictions | None:
         """Stored predictions that are up to date."""
-        path, key = self._place(split, dataset, step)
-        if path in self._unsaved:
-            return self._unsaved[path]
+        path, key = self._place(wanted)
+        unsaved = self._unsaved.get(path)
+        if unsaved is not None and not (wanted.features and unsaved.features_MBD is None):
+            return unsaved
         if not path.is_file():
             return None
-        dataset = dataset or self.experiment.dataset
-        older = older_prediction_key(self.experiment, dataset, split, self._weights(step))
-        return load_kept(path, key, dataset, older)
+        weights = self._weights(wanted.step)
+        plain = wanted.shift is None and not wanted.features
+        older = older_prediction_key(self.experiment, wanted.dataset, wanted.split, weights) if plain else None
+        return load_kept(path, key, wanted, older)
 
-    def _place(self, split: str, dataset: Dataset | None, step: int | None) -> tuple[Path, str]:
+    def _place(self, wanted: Wanted) -> tuple[Path, str]:
         """Where predictions are kept, and the key of those that are up to date."""
-        experiment, dataset = self.experiment, dataset or self.experiment.dataset
-        key = prediction_key(experiment, dataset, split, self._weights(step))
-        return place_of(self.folder, experiment, dataset, split, step), key
+        key = prediction_key(self.experiment, wanted, self._weights(wanted.step))
+        return place_of(self.folder, self.experiment, wanted), key
 
     def _weights(self, step: int | None) -> Path | None:
         return self.folder / ENSEMBLE if step is None else self._checkpoint(step).folder if step else None
 
-    def _predict(
-        self, split: str, dataset: Dataset | None, step: int | None, loaded: tuple[LoadedBackbone, Ensemble]
-    ) -> Predictions:
-        from lora_ensemble.devices import pick_device
-        from lora_ensemble.inference import predict_split
-
-        path, key = self._place(split, dataset, step)
-        experiment, training = self.experiment, self.experiment.training
-        dataset = dataset or experiment.dataset
-        rows = dataset.load(split)
-        check_modality(experiment, rows)
-        backbone, ensemble = loaded
-        if training.members_per_pass is not None:
-            ensemble.members_per_pass = training.members_per_pass
-        predictions = predict_split(
-            ensemble,
-            rows,
-            backbone,
-            classes=self.classes,
-            batch_size=training.batch_size,
-            device=pick_device(training.device),
-            precision=training.precision,
-            workers=training.workers,
-            seed=experiment.seed,
-        )
-        about = {
-            **self.about(step),
-            "dataset": registry.name_of(dataset),
-            "split": split,
-            "key": key,
-            "data": dataset.fingerprint(),
-        }
+    def _predict(self, wanted: Wanted, loaded: tuple[LoadedBackbone, Ensemble]) -> Predictions:
+        path, key = self._place(wanted)
+        predictions = predicted(self.experiment, self.classes, wanted, loaded)
+        about = {**self.about(wanted.step), **wanted.about(), "key": key, "data": wanted.dataset.fingerprint()}
         predictions = dataclasses.replace(predictions, meta={**about, **predictions.meta})
         if not keep(predictions, path):
             self._unsaved[path] = predictions

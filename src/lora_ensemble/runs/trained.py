@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lora_ensemble.contracts import Dataset
+from lora_ensemble.contracts import Dataset, Shift
 from lora_ensemble.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -43,7 +43,12 @@ class Trained(Protocol):
         *,
         step: int | None = None,
         epoch: int | None = None,
+        features: bool = False,
     ) -> Predictions: ...
+
+    def predict_shifts(
+        self, shifts: Iterable[Shift], split: str = "test", dataset: Dataset | None = None
+    ) -> Iterator[tuple[Shift, Predictions]]: ...
 
     def predict_epochs(
         self, split: str = "test", dataset: Dataset | None = None, epochs: Sequence[int] | None = None

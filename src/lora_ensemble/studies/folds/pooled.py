@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_ensemble.contracts import Dataset
+from lora_ensemble.contracts import Dataset, Shift
 from lora_ensemble.errors import UserError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.runs.run import Run
@@ -81,10 +81,16 @@ class PooledFolds:
         *,
         step: int | None = None,
         epoch: int | None = None,
+        features: bool = False,
     ) -> Predictions:
-        if dataset is not None or split != "test" or step is not None:
+        if dataset is not None or split != "test" or step is not None or features:
             raise self._not_one()
         return self.whole.pooled("last" if epoch is None else epoch)
+
+    def predict_shifts(
+        self, shifts: Iterable[Shift], split: str = "test", dataset: Dataset | None = None
+    ) -> Iterator[tuple[Shift, Predictions]]:
+        raise self._not_one()
 
     def epochs(self) -> dict[int, int]:
         """The epochs whose weights every fold has, each with its step in the first fold."""
