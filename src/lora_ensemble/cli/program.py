@@ -23,6 +23,7 @@ ROAD = (
     "cross-validate",
     "compare",
     "predict",
+    "demo",
     "calibrate",
     "evaluate",
     "report",
