@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from lora_ensemble.errors import FileFormatError, UnknownNameError
+from lora_ensemble.errors import DataError, FileFormatError, UnknownNameError
 from lora_ensemble.predictions import join, notebook, save, table
 from lora_ensemble.predictions.accept import checked, ids_of
 from lora_ensemble.predictions.choose import Index, positions_of, selected
+from lora_ensemble.predictions.foreign import reading
 from lora_ensemble.predictions.probabilities import check_not_probabilities, log_probs_of
 from lora_ensemble.predictions.uncertainties import Moments, Terms, moments_of, terms_of
 
@@ -243,6 +244,31 @@ class Predictions:
         columns = table.columns_of(frame)
         make: Callable[..., Predictions] = Predictions.from_probs if columns.are_probabilities else Predictions
         return make(columns.values_MBC, columns.labels_B, columns.ids, columns.meta)
+
+    @staticmethod
+    def from_file(
+        path: str | Path,
+        labels: reading.Labels = None,
+        *,
+        probabilities: bool = False,
+        members: int | None = None,
+        columns: Sequence[str] = (),
+    ) -> Predictions:
+        """Logits that another program wrote: .safetensors, .npy, .npz, .parquet, .csv, .tsv, or samples of
+        lm-evaluation-harness (.jsonl). What `save` wrote is read, too. Objects that are pickled in a file are not.
+
+        labels: a file, the name of an array or column, or labels themselves; None: those in the file, False: none.
+        probabilities: the values are probabilities. members: M of rows (M * B, C), those of member 0 first. columns: of
+        the values, where their names do not tell; of a file of arrays the name of one. Two axes are one member's.
+        Raises DataError or FileFormatError, which name the file and list what it holds.
+        """
+        found = reading.read(Path(path), labels, probabilities, members, columns)
+        rest = found.labels_B, found.ids, found.meta, found.features
+        make: Callable[..., Predictions] = Predictions.from_probs if found.are_probabilities else Predictions
+        try:
+            return make(found.values_MBC, *rest)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
 
     # On disk ------------------------------------------------------------------------------------------------
 

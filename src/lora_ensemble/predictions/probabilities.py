@@ -31,13 +31,18 @@ def log_probs_of(values: Any) -> Tensor:
     return probs_MBC.log().clamp(min=NEVER).to(torch.float32)
 
 
+def are_like_probabilities(logits_MBC: Tensor) -> bool:
+    """Whether every row could be one of probabilities: at least 0 each, 1 together."""
+    first = logits_MBC[0, :1]  # nearly always enough, and cheap
+    return not any(
+        not bool((rows.amin() >= 0) & ((rows.sum(-1) - 1).abs() <= _SUM).all()) for rows in (first, logits_MBC)
+    )
+
+
 def check_not_probabilities(logits_MBC: Tensor) -> None:
     """Raises DataError where every row of the logits could be one of probabilities."""
-    first = logits_MBC[0, :1]  # nearly always enough, and cheap
-    for rows in (first, logits_MBC):
-        if bool((rows.amin() < 0) | ((rows.sum(-1) - 1).abs() > _SUM).any()):
-            return
-    raise DataError(
-        "these logits look like probabilities: in every row they are at least 0 and sum to 1; "
-        "give probabilities to Predictions.from_probs"
-    )
+    if are_like_probabilities(logits_MBC):
+        raise DataError(
+            "these logits look like probabilities: in every row they are at least 0 and sum to 1; "
+            "give probabilities to Predictions.from_probs"
+        )

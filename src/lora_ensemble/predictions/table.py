@@ -87,13 +87,14 @@ def columns_of(frame: pd.DataFrame) -> Columns:
     classes = [str(name).removeprefix(prefix) for name in names]
     parts = [frame] if "member" not in frame else [part for _, part in frame.groupby("member", sort=False)]
     first, aligned = parts[0], [_aligned(part, parts[0]) for part in parts]
+    _check_same_labels(aligned)
     try:
         values = [part[names].to_numpy(dtype=float) for part in aligned]
     except (TypeError, ValueError) as error:
         raise DataError(f"columns {prefix}... hold what is no number: {error}") from error
     import numpy as np
 
-    labels = _labels(first["label"].tolist(), classes) if "label" in first else None
+    labels = labels_of(first["label"].tolist(), classes) if "label" in first else None
     ids = [str(name) for name in first["id"]] if "id" in first else None
     return Columns(np.stack(values), KINDS[prefix], labels, ids, {"classes": classes})
 
@@ -112,7 +113,17 @@ def _aligned(part: pd.DataFrame, first: pd.DataFrame) -> pd.DataFrame:
     return part
 
 
-def _labels(values: Sequence[Any], classes: Sequence[str]) -> list[int]:
+def _check_same_labels(parts: Sequence[pd.DataFrame]) -> None:
+    """A label is a sample's, whichever member looks at it: another one shows that rows are in another order."""
+    for part in parts if "label" in parts[0] else ():
+        for b, (own, first) in enumerate(zip(part["label"], parts[0]["label"], strict=True)):
+            if own != first:
+                raise DataError(
+                    f"member {part['member'].iloc[0]} has label {own!r} in row {b}, the first has {first!r}"
+                )
+
+
+def labels_of(values: Sequence[Any], classes: Sequence[str]) -> list[int]:
     """Class indices of names; numbers that are none of the names are indices themselves."""
     numbers = {name: c for c, name in enumerate(classes)}
     if not {str(value) for value in values} <= numbers.keys() and all(_index(value, len(classes)) for value in values):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from lora_ensemble.cli.arguments import parse
+from lora_ensemble.cli.logit_files import FileOptions, check_kinds
 from lora_ensemble.errors import UserError
 from lora_ensemble.printable import printable
 
@@ -27,6 +28,7 @@ class Options:
     """The calibration (`lora-ensemble list calibrations`), or best: the one of lowest cross-fitted NLL."""
     output: Path | None = None
     """Of one file: where its calibration is written. Default: beside it, as FILE.calibration.json."""
+    files: OmitArgPrefixes[FileOptions] = field(default_factory=FileOptions)
 
     def __post_init__(self) -> None:
         if not self.paths:
@@ -38,6 +40,8 @@ class Options:
 def main(args: Sequence[str]) -> None:
     options = parse(Options, args, "calibrate", __doc__)
     for path in options.paths:
+        if path.is_dir():
+            check_kinds([path], [], options.files, ())
         print(f"calibrating {printable(str(path))}", file=sys.stderr)
         validation, fitted, written = _of_run(path, options) if path.is_dir() else _of_file(path, options)
         print(_words(validation, fitted).rstrip())
@@ -55,9 +59,8 @@ def _of_run(folder: Path, options: Options) -> tuple[Predictions, Calibration, P
 
 def _of_file(path: Path, options: Options) -> tuple[Predictions, Calibration, Path]:
     from lora_ensemble.analysis import calibrate
-    from lora_ensemble.predictions import Predictions
 
-    validation = Predictions.load(path)
+    validation = options.files.reading().read(path)
     fitted = calibrate(validation, options.with_)
     output = options.output or path.with_suffix(".calibration.json")
     fitted.save(output)

@@ -1,15 +1,19 @@
-"""Score runs: one run with intervals, several as a table with mean and standard deviation over seeds."""
+"""Score runs or files of logits: one with intervals, several as a table with mean and deviation over seeds."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lora_ensemble.cli.arguments import RunOptions, parse
+from tyro.conf import OmitArgPrefixes
+
+from lora_ensemble.cli.arguments import parse
 from lora_ensemble.cli.data_names import datasets_named
 from lora_ensemble.cli.lists import Words, items
+from lora_ensemble.cli.logit_files import Paths, ScoredFileOptions, check_kinds, divided, read_given
 from lora_ensemble.cli.repeats import warn_of_repeats
 from lora_ensemble.errors import UserError
 from lora_ensemble.printable import printable
@@ -20,10 +24,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options:
+    runs: Paths
+    """Run folders; or files of logits: .safetensors, .npy, .npz, .parquet, .csv, .tsv, .jsonl."""
     ood: str | None = None
-    """Out-of-distribution data sets: NAME or NAME=FOLDER, several with commas; adds how well uncertainty tells them
-    apart."""
+    """Out-of-distribution data sets: NAME or NAME=FOLDER, several with commas; of files NAME=FILE. Adds how well
+    uncertainty tells them apart."""
     split: str = "test"
     """The split that is scored."""
     dataset: str | None = None
@@ -42,22 +48,52 @@ class Options(RunOptions):
     """Without the scores after calibration, which stand beside the raw ones where a run has a calibration."""
     epochs: bool = False
     """Scores after each epoch, a row each. Needs runs with --training.save epoch."""
+    files: OmitArgPrefixes[ScoredFileOptions] = field(default_factory=ScoredFileOptions)
 
 
 def main(args: Sequence[str]) -> None:
     options = parse(Options, args, "evaluate", __doc__)
+    folders, files = divided(options.runs)
+    of_runs = [
+        (f"--{name.replace('_', '-')}", bool(getattr(options, name))) for name in ("dataset", "per_fold", "epochs")
+    ]
+    check_kinds(folders, files, options.files, [*of_runs, ("--split", options.split != "test")])
+    if files:
+        print(_rendered(_of_files(files, options), options).rstrip())
+        return
     ood = datasets_named(options.ood)
-
-    from lora_ensemble.analysis import evaluate_both
-    from lora_ensemble.studies.folds.pooled import fold_by_fold
-    from lora_ensemble.studies.groups import by_experiment, calibration_of, ensembles, joined
-
     if options.per_fold and (options.concat or options.epochs):
         raise UserError(f"--per-fold does not go with {'--concat' if options.concat else '--epochs'}")
     other = _other(options.dataset)
     if options.epochs:
         print(_by_epoch(options, ood, other).rstrip())
         return
+    print(_rendered(_of_runs(options, ood, other), options).rstrip())
+
+
+def _of_files(files: Sequence[Path], options: Options) -> dict[str, list[Scores]]:
+    from lora_ensemble.analysis import evaluate_both
+
+    chosen = read_given(files, options.files, options.ood, options.concat)
+    scored = {}
+    for given in chosen:
+        print(f"scoring {printable(given.label)}: {given.predictions!r}", file=sys.stderr)
+        scores = evaluate_both(
+            given.predictions,
+            next(iter(given.ood.values())) if len(given.ood) == 1 else given.ood,
+            calibration=None if options.raw else given.calibration,
+            intervals=len(chosen) == 1,
+            pooling=options.pooling,
+        )
+        scored[given.label] = [scores]
+    return scored
+
+
+def _of_runs(options: Options, ood: Mapping[str, Dataset], other: Dataset | None) -> dict[str, list[Scores]]:
+    from lora_ensemble.analysis import evaluate_both
+    from lora_ensemble.studies.folds.pooled import fold_by_fold
+    from lora_ensemble.studies.groups import by_experiment, calibration_of, ensembles, joined
+
     scored: dict[str, list[Scores]] = {}
     groups = by_experiment(options.runs)
     chosen = ensembles(groups, options.concat)
@@ -79,7 +115,7 @@ def main(args: Sequence[str]) -> None:
             pooling=options.pooling,
         )
         scored.setdefault(label, []).append(scores)
-    print(_rendered(scored, options).rstrip())
+    return scored
 
 
 def _other(words: str | None) -> Dataset | None:
