@@ -16,7 +16,7 @@ from lora_ensemble.training.options import ADDED, NO_EFFECT
 from lora_ensemble.training.options import Training as Training
 
 _PLUGINS = {"backbone": "backbones", "method": "methods", "dataset": "datasets"}
-_ADDED = {f"training.{name}" for name in ADDED}
+_ADDED = {f"training.{name}" for name in ADDED} | {"method.last", "method.read_rows"}
 
 
 @dataclass(frozen=True)

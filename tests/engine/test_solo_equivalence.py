@@ -125,6 +125,11 @@ def test_together_is_alone(name: str) -> None:
     check(name, train(make(name), whole(name)))
 
 
+@pytest.mark.parametrize("name", ["vit", "bert", "llama-classifier"])
+def test_with_the_last_block_where_it_is_read(name: str) -> None:
+    check(name, train(make(name, read_rows=True), whole(name)))
+
+
 @pytest.mark.parametrize(("name", "size"), [("vit", 1), ("llama", 2)])
 def test_in_passes(name: str, size: int) -> None:
     check(name, train(make(name, members_per_pass=size), by_pass(name)))

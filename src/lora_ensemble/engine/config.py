@@ -70,6 +70,9 @@ class LoraEnsembleConfig(LoraConfig):
     also_trained: list[str] | None = field(
         default=None, metadata={"help": "Names of modules or parameters that are trained, too, one for all members."}
     )
+    read_rows: bool = field(
+        default=False, metadata={"help": "Run the last block where the head reads alone; no number changes."}
+    )
     members_per_pass: int | None = field(default=None, metadata={"help": "Members in memory at once; None: all."})
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from lora_ensemble.engine.layers.passes import Pass, PassState
 from lora_ensemble.engine.layers.per_member import per_member
 from lora_ensemble.engine.open_attention import close_attention, open_attention
 from lora_ensemble.engine.provenance import source_of
+from lora_ensemble.engine.reads import find_read_rows
 from lora_ensemble.engine.targets import find_targets
 from lora_ensemble.engine.tasks import find_task
 from lora_ensemble.engine.trunk import SharedTrunk, forget_trunk
@@ -63,6 +65,7 @@ class LoraEnsemble(Ensemble):
             found = [] if config.adapter == "none" else find_targets(plain, config)
             self.targets = {target.path: target for target in found}
             self._rewrite(model, plain)
+            self._read = find_read_rows(model) if config.read_rows else None
         self.model = model
         self.trunk = SharedTrunk(model, self.state)
         self._draw()
@@ -94,7 +97,8 @@ class LoraEnsemble(Ensemble):
         inputs, rows = fold(inputs, len(members)) if shared else (inputs, batch_size(inputs))
         if getattr(getattr(self.model, "config", None), "use_cache", False):
             inputs = {"use_cache": False} | inputs  # keys and values of M*B rows would be kept for nothing
-        with self.state.running(Pass(members, rows, shared)), self.trunk.watching():
+        read = nullcontext() if self._read is None else self._read.only(inputs)
+        with self.state.running(Pass(members, rows, shared)), self.trunk.watching(), read:
             output = self.model(**inputs)
         return unfold(output, len(members), rows)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import nn
 
 
@@ -12,6 +15,10 @@ class Wrapper(nn.Module):
     def __init__(self, plain: nn.Module):
         super().__init__()
         self.plain = plain
+
+    def reads(self, inputs: Mapping[str, Any]) -> int | None:
+        """The one position of its plain model's last block that a call with these inputs reads; None: all."""
+        return None
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

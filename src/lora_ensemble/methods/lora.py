@@ -29,6 +29,10 @@ class Lora(Method):
     """Names of the layers to adapt. Default: query, key, value and output projection of every attention layer."""
     layers_to_transform: tuple[int, ...] | None = None
     """Numbers of the blocks to adapt. Default: all. Everything below the first of them runs once for all members."""
+    last: int | None = None
+    """Adapt the last so many blocks, in place of their numbers."""
+    read_rows: bool | None = None
+    """Run the last block at the positions alone that the head reads: less work, the same numbers up to rounding."""
     init_a: Literal["kaiming", "xavier", "gaussian"] = "kaiming"
     """Start of A: kaiming (PEFT's default), xavier or gaussian."""
     init_gain: float = 1.0
@@ -63,7 +67,7 @@ class Lora(Method):
             "use_rslora": self.use_rslora,
             "lora_dropout": self.lora_dropout,
             "target_modules": names_of_targets(backbone, self.target_modules),
-            "layers_to_transform": None if self.layers_to_transform is None else list(self.layers_to_transform),
+            "layers_to_transform": self._layers(backbone),
             "modules_to_save": [] if backbone.head is None else [backbone.head],
             "init_a": self.init_a,
             "init_gain": self.init_gain,
@@ -74,7 +78,22 @@ class Lora(Method):
             "fused_qkv": self.fused_qkv,
             "also_trained": list(backbone.also_trained) or None,
             "lora_l2": self.lora_l2,
+            "read_rows": bool(self.read_rows),
         }
+
+    def _layers(self, backbone: LoadedBackbone) -> list[int] | None:
+        """Numbers of the blocks to adapt. Raises ConfigurationError for more of them than there are."""
+        from lora_ensemble.engine.surgery import attention_projections, blocks
+        from lora_ensemble.engine.wrapping import unwrapped
+        from lora_ensemble.errors import ConfigurationError
+
+        if self.last is None:
+            return None if self.layers_to_transform is None else list(self.layers_to_transform)
+        plain = unwrapped(backbone.model)
+        depth = len(blocks(plain, attention_projections(plain)))
+        if self.last > depth:
+            raise ConfigurationError([f"method.last = {self.last}: the backbone has {depth} blocks"])
+        return list(range(depth - self.last, depth))
 
     def problems(self) -> list[str]:
         found = super().problems()
@@ -84,6 +103,10 @@ class Lora(Method):
             found.append(f"method.lora_dropout = {self.lora_dropout}: must be at least 0 and below 1")
         if not 0 <= self.lora_l2 < float("inf"):
             found.append(f"method.lora_l2 = {self.lora_l2}: must be a number of at least 0")
+        if self.last is not None and self.last < 1:
+            found.append(f"method.last = {self.last}: must be at least 1")
+        if self.last is not None and self.layers_to_transform is not None:
+            found.append(f"method.last = {self.last}: method.layers_to_transform names the blocks already")
         if self.first_member < 0:
             found.append(f"method.first_member = {self.first_member}: must be at least 0")
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,10 @@ class AnswerModel(Wrapper):
         others = [token for token in range(vocabulary) if token not in chosen] if scores == "vocabulary" else []
         self.register_buffer("letters", torch.tensor(letters), persistent=False)
         self.register_buffer("order", torch.tensor([*letters, *others]), persistent=False)
+
+    def reads(self, inputs: Mapping[str, Any]) -> int | None:
+        """The last one, where questions are answered."""
+        return None if inputs.get("choices") is None else -1
 
     def forward(self, choices: Tensor | None = None, **inputs: Any) -> Tensor:
         if choices is None:
