@@ -105,7 +105,7 @@ def _read_adapter(folder: Path, model: nn.Module) -> Adapter:
     config = _read_config(folder)
     rename = _renaming(model)
     tensors, scales = {}, {}
-    for name, tensor in _read_weights(folder).items():
+    for name, tensor in read_weights(folder).items():
         own = name.removeprefix(PREFIX)
         if ".base_layer." in own:  # a copy of the base model's output layer
             continue
@@ -146,7 +146,7 @@ def _read_config(folder: Path) -> LoraConfig:
     return supported
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
+def read_weights(folder: Path) -> dict[str, Tensor]:
     """Of adapter_model.safetensors, or of the older adapter_model.bin, of which nothing but tensors is read."""
     old = folder / "adapter_model.bin"
     if (folder / WEIGHTS).exists() or not old.exists():

@@ -52,4 +52,9 @@ def how_to_load(folder: Path) -> str:
             "from peft import PeftModel",
             f"member = PeftModel.from_pretrained(model, {str(folder / members[0])!r})  # model: the plain backbone",
         ]
+    elif members:
+        lines += [
+            "",
+            "# PEFT cannot load these members: it would not call what they adapt, or does not know the adapter",
+        ]
     return "\n".join(lines)
