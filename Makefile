@@ -8,7 +8,7 @@ PYTEST ?= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 # What depends on how a processor computes.
 NUMERICAL ?= tests/engine tests/methods tests/metrics tests/analysis tests/training tests/backbones tests/interop tests/runs
 
-.PHONY: quickstart test test-slow test-processors coverage lint types reference clean
+.PHONY: quickstart test test-slow test-processors coverage lint types reference docs clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/lora-ensemble quickstart
@@ -43,6 +43,10 @@ types: $(VENV)/.installed-dev
 
 reference: $(VENV)/.installed-dev
 	$(BIN)/python scripts/make_reference.py
+
+# The site, strictly, in site/; every link is looked at.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python scripts/build_site.py
 
 # A stamp is newer than pyproject.toml while what it declares is installed.
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
