@@ -1,4 +1,4 @@
-"""Time and memory of a full evaluation: every score, intervals, each member alone, an OOD set.
+"""Time and memory of a full evaluation: all scores, raw and calibrated, intervals, each member, OOD, curves.
 
     python benchmarks/evaluation.py --members 16 --samples 50000 --classes 100 --ood 10000
 
@@ -13,7 +13,7 @@ import time
 
 import torch
 
-from lora_ensemble.analysis import evaluate
+from lora_ensemble.analysis import calibrate, evaluate_both, reliability, risk_coverage, roc
 from lora_ensemble.predictions import Predictions
 
 
@@ -37,12 +37,20 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     p = drawn(options.members, options.samples, options.classes, 4.0, 0)
     ood = drawn(options.members, options.ood, options.classes, 1.0, 1) if options.ood else None
-    evaluate(p.rows(slice(0, 100)), ood and ood.rows(slice(0, 100)), resamples=10)  # imports
+    temperature = calibrate(drawn(options.members, 2_000, options.classes, 4.0, 2))
+    few, few_ood = p.rows(slice(0, 100)), ood and ood.rows(slice(0, 100))
+    evaluate_both(few, few_ood, calibration=temperature, resamples=10)  # imports
     before, clock, processor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.time(), time.process_time()
-    scores = evaluate(p, ood)
+    scores = evaluate_both(p, ood, calibration=temperature)
+    for part in (p, temperature(p)):
+        reliability(part)
+        risk_coverage(part)
+        if ood is not None:
+            roc(part, ood)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
-        f"{options.members} x {options.samples} x {options.classes}, OOD {options.ood}: {len(scores)} scores, "
+        f"{options.members} x {options.samples} x {options.classes}, OOD {options.ood}: "
+        f"{len(scores)} scores, raw and calibrated, "
         f"{time.time() - clock:.1f} s, {time.process_time() - processor:.1f} s of processors, "
         f"{(peak - before) / 2**20:.2f} GB beside the logits"
     )

@@ -64,7 +64,7 @@ def test_auroc_interval_holds_the_truth_nineteen_times_in_twenty() -> None:
     for _ in range(300):
         score_B = torch.randn(160, generator=generator) + ood_B
         counts = torch.cat([resample_counts(size, 300, generator) for size in (100, 60)], 1)
-        values = detection.score(score_B.double(), ood_B, counts.double())["auroc"]
+        values = detection.score(detection.prepare(score_B.double(), ood_B), counts.float())["auroc"]
         low, high = interval(values)
         held += low <= truth <= high
     assert 0.90 <= held / 300 <= 0.98

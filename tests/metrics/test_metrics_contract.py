@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lora_ensemble import registry
-from lora_ensemble.analysis.scoring import FAMILY, applicable, compute, wanted_by
+from lora_ensemble.analysis.scoring import COUNTS, FAMILY, applicable, compute, wanted_by
 from lora_ensemble.analysis.tensors import TENSORS
 from lora_ensemble.analysis.uncertainty import names as uncertainties
 from lora_ensemble.predictions import Predictions
@@ -54,8 +54,8 @@ def test_anatomy(name: str) -> None:
     assert registry.description("metrics", name)
     assert metric.BETTER
     assert set(metric.BETTER.values()) <= {"higher", "lower", None}
-    assert set(wanted_by(metric)) <= {*TENSORS, *(f"{u}_B" for u in uncertainties()), FAMILY, "ood_B", "counts_RB"}
-    assert "counts_RB" in wanted_by(metric)
+    assert set(wanted_by(metric)) <= {*TENSORS, *(f"{u}_B" for u in uncertainties()), FAMILY, "ood_B", *COUNTS}
+    assert COUNTS & set(wanted_by(metric))
 
 
 def test_no_score_belongs_to_two_files() -> None:

@@ -22,7 +22,8 @@ from lora_ensemble.predictions import Predictions
 
 NAMES = sorted(every())
 COMPARES = [name for name in NAMES if hasattr(plugin(name), "fit")]
-OF_LOGITS = [name for name in NAMES if "logits_MBC" in inspect.signature(plugin(name).uncertainty).parameters]
+LOGITS = {"logits_MBC", "max_logit_MB", "evidence_MB"}
+OF_LOGITS = [name for name in NAMES if LOGITS & inspect.signature(plugin(name).uncertainty).parameters.keys()]
 M, B, C, D = 4, 60, 5, 6
 
 

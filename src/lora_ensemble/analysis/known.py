@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lora_ensemble.analysis.tensors import TENSORS
-from lora_ensemble.analysis.uncertainty import missing, names, uncertainties
+from lora_ensemble.analysis.tensors import LARGE, NEEDS, TENSORS, wanted
+from lora_ensemble.analysis.uncertainty import missing, names, plugin, uncertainties
 from lora_ensemble.predictions import Pooling, Predictions
 
 
@@ -27,7 +27,7 @@ class Known:
         if tensor in TENSORS:
             absent = {"labels_B": self.p.labels_B is None, "features_MBD": self.p.features_MBD is None}
             absent["logits_MBC"] = self.p.from_probabilities
-            return not absent.get(tensor, False)
+            return not absent.get(NEEDS.get(tensor, ""), False)
         return tensor.removesuffix("_B") in self.uncertainties
 
     def prepare(self, tensors: Iterable[str]) -> None:
@@ -35,7 +35,9 @@ class Known:
         new = {name for tensor in tensors if (name := tensor.removesuffix("_B")) in self.uncertainties}
         new = {name for name in new if f"{name}_B" not in self._values and f"{name}_B" not in TENSORS}
         if new:
-            found = uncertainties(self.p, sorted(new), reference=self.reference, pooling=self.pooling)
+            asked = {tensor for name in new for tensor in wanted(plugin(name).uncertainty)} & (TENSORS.keys() - LARGE)
+            known = {tensor: self[tensor] for tensor in sorted(asked)}
+            found = uncertainties(self.p, sorted(new), reference=self.reference, pooling=self.pooling, known=known)
             self._values.update({f"{name}_B": value_B for name, value_B in found.items()})
 
     def __getitem__(self, tensor: str) -> Tensor:

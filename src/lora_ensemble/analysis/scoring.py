@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ CALIBRATED = "calibrated_"
 FAMILY = "uncertainty_B"
 """A metric that asks for it is computed once for every uncertainty, whose name its scores then end with."""
 
+COUNTS = frozenset({"counts_RB", "counts32_RB"})
+"""How often each sample counts, by their names."""
 
 _ROUNDING = 1e-9  # nats, shares: members with the same weights differ by less
 
@@ -47,18 +49,30 @@ class Scorer:
         for part in self.parts:
             part.prepare(tensor for source in self.sources for tensor in self._tensors(source).values())
         self._together: dict[str, Tensor] = {}
+        self._prepared: dict[Source, dict[str, Any]] = {}
 
     def __call__(self, counts_RB: Tensor) -> dict[str, Tensor]:
         """(R,) each. counts_RB: (R, B), with an OOD set (R, B + samples of the OOD set)."""
         values: dict[str, Tensor] = {}
+        counts = {"counts_RB": counts_RB, "counts32_RB": counts_RB.float()}
         for source in self.sources:
-            given = {asked: self._tensor(name) for asked, name in self._tensors(source).items()}
-            if source.uncertainty and self._without_any(source.uncertainty):
-                given[FAMILY] = torch.full_like(given[FAMILY], torch.nan)
-            found = source.metric.score(**given, counts_RB=counts_RB)
+            if source not in self._prepared:
+                self._prepared[source] = self._given(source)
+            asked = {name: counts[name] for name in counts.keys() & wanted(source.metric.score)}
+            found = source.metric.score(**self._prepared[source], **asked)
             suffix = f"_{source.uncertainty}" if source.uncertainty else ""
             values |= {f"{name}{suffix}": value_R for name, value_R in found.items()}
         return values
+
+    def _given(self, source: Source) -> dict[str, Any]:
+        """What a metric's `score` is given of the samples, the same for all resamples."""
+        given: dict[str, Any] = {asked: self._tensor(name) for asked, name in self._tensors(source).items()}
+        if source.uncertainty and self._without_any(source.uncertainty):
+            given[FAMILY] = torch.full_like(given[FAMILY], torch.nan)
+        if not hasattr(source.metric, "prepare"):
+            return given
+        prepared = source.metric.prepare(**{name: given[name] for name in wanted(source.metric.prepare)})
+        return {"prepared": prepared} | {name: given[name] for name in given.keys() & wanted(source.metric.score)}
 
     def _without_any(self, uncertainty: str) -> bool:
         """Whether no sample has any of what only members that disagree have: there is nothing to tell by."""
@@ -66,7 +80,7 @@ class Scorer:
 
     def _tensors(self, source: Source) -> dict[str, str]:
         """What a metric asks for, and the name of that."""
-        asked = set(wanted_by(source.metric)) - {"counts_RB"}
+        asked = set(wanted_by(source.metric)) - COUNTS
         return {name: f"{source.uncertainty}_B" if name == FAMILY else name for name in asked}
 
     def _tensor(self, name: str) -> Tensor:
@@ -106,7 +120,7 @@ def _available(parts: list[Known]) -> dict[str, Source]:
     found: dict[str, Source] = {}
     against = len(parts) > 1
     for metric in metrics():
-        asked = set(wanted_by(metric)) - {"counts_RB", "ood_B", FAMILY}
+        asked = set(wanted_by(metric)) - {*COUNTS, "ood_B", FAMILY}
         if ("ood_B" in wanted_by(metric)) != against or not all(part.has(name) for part in parts for name in asked):
             continue
         if FAMILY not in wanted_by(metric):
@@ -119,8 +133,9 @@ def _available(parts: list[Known]) -> dict[str, Source]:
 
 
 def wanted_by(metric: ModuleType) -> tuple[str, ...]:
-    """Names of the tensors that a metric asks for."""
-    return tuple(sorted(wanted(metric.score)))
+    """Names of the tensors that a metric asks for, in `prepare` and in `score`."""
+    prepared = wanted(metric.prepare) if hasattr(metric, "prepare") else frozenset()
+    return tuple(sorted((wanted(metric.score) | prepared) - {"prepared"}))
 
 
 def metrics() -> list[ModuleType]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lora_ensemble import registry
-from lora_ensemble.analysis.tensors import TENSORS, wanted
+from lora_ensemble.analysis.tensors import LARGE, NEEDS, TENSORS, wanted
 from lora_ensemble.errors import DataError, UnknownNameError
 from lora_ensemble.predictions import Pooling, Predictions
 
@@ -19,9 +19,6 @@ ALIASES = {"total": "entropy", "aleatoric": "expected_entropy", "epistemic": "mu
 
 _AT_A_TIME = 2**20
 """Logits of all members that are worked on at a time."""
-
-
-_POOLED = {"probs_BC", "total_B", "aleatoric_B", "epistemic_B"}
 
 
 def uncertainty(
@@ -50,22 +47,23 @@ def uncertainties(
     *,
     reference: Predictions | None = None,
     pooling: Pooling = "mean-of-probabilities",
+    known: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Several at once, by name: what they share is computed once, some of the rows at a time."""
-    fitted = {name: _fitted(name, p, reference, pooling) for name in names if hasattr(plugin(name), "fit")}
-    values: dict[str, Tensor] = {name: torch.empty(len(p), dtype=torch.float64) for name in names}
-    if any(wanted(plugin(name).uncertainty) & _POOLED for name in names):
-        p.pooled_probs()  # of all rows: kept, and taken apart below
-    step = max(1, _AT_A_TIME // (p.num_members * p.num_classes))
+    """Several at once, by name: what they share is computed once, some of the rows at a time. What only several members
+    have is 0 for one. known: tensors of all rows that are there already."""
+    values: dict[str, Tensor] = {name: torch.zeros(len(p), dtype=torch.float64) for name in names}
+    functions = {name: plugin(name).uncertainty for name in names if p.num_members > 1 or not needs_several(name)}
+    fitted = {name: _fitted(name, p, reference, pooling) for name in functions if hasattr(plugin(name), "fit")}
+    asked = {tensor for function in functions.values() for tensor in wanted(function)} - {"fitted"}
+    whole = {name: TENSORS[name](p, pooling) for name in asked - LARGE - (known or {}).keys()} | dict(known or {})
+    step = max(1, _AT_A_TIME // (p.num_members * p.num_classes)) if asked & LARGE else len(p)
     for start in range(0, len(p), step):
         rows = slice(start, start + step)
-        part = p.rows(rows)
-        known: dict[str, Any] = {}
-        for name in names:
-            function = plugin(name).uncertainty
-            for tensor in wanted(function) - known.keys() - {"fitted"}:
-                known[tensor] = TENSORS[tensor](part, pooling)
-            given = {tensor: fitted[name] if tensor == "fitted" else known[tensor] for tensor in wanted(function)}
+        part = p.rows(rows) if asked & LARGE else p
+        here = {name: whole[name][:, rows] if "_MB" in name else whole[name][rows] for name in asked - LARGE}
+        here |= {name: TENSORS[name](part, pooling) for name in asked & LARGE}
+        for name, function in functions.items():
+            given = {tensor: fitted[name] if tensor == "fitted" else here[tensor] for tensor in wanted(function)}
             values[name][rows] = function(**given)
     return values
 
@@ -74,7 +72,8 @@ def missing(p: Predictions, name: str, reference: Predictions | None = None) -> 
     """What an uncertainty needs that these predictions do not have, in words; None for nothing."""
     module = plugin(name)
     asked = wanted(module.uncertainty) | (wanted(module.fit) if hasattr(module, "fit") else frozenset())
-    if "logits_MBC" in asked and p.from_probabilities:
+    needs = {NEEDS.get(tensor) for tensor in asked}
+    if "logits_MBC" in needs and p.from_probabilities:
         return "logits, and these predictions were made from probabilities"
     if "features_MBD" in asked and p.features_MBD is None:
         return "hidden features, and these predictions have none (Predictions.features_MBD)"

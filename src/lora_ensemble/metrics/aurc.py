@@ -29,7 +29,27 @@ LABELS = {
 DIGITS = {"aurc": 4, "e_aurc": 4, "augrc": 4}
 
 
-def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
+def prepare(top_BK: Tensor, right_B: Tensor) -> tuple[Any, Any, Any]:
+    """Sparse, the G groups of equal confidence that have errors, rising uncertainty: the errors of each (G, B); the
+    samples before the end of each less those before the end of the one before it (G, B), and those inside (G, B)."""
+    import numpy as np
+    from scipy.sparse import csr_matrix
+
+    _, group_B = np.unique((1 - top_BK[:, 0]).numpy(), return_inverse=True)  # rising uncertainty
+    wrong = np.flatnonzero(right_B.numpy() == 0)
+    at_G, of_B = np.unique(group_B[wrong], return_inverse=True)
+    lower_B = np.searchsorted(at_G, group_B, side="left")  # how many of the groups are before a sample's own
+    inside = np.flatnonzero(np.isin(group_B, at_G))
+
+    def sums(group: NDArray[Any], samples: NDArray[Any], groups: int) -> Any:
+        place = (group, samples)
+        return csr_matrix((np.ones(len(group), np.float32), place), (groups, len(group_B)))
+
+    every = np.arange(len(group_B))
+    return sums(of_B, wrong, len(at_G)), sums(lower_B, every, len(at_G) + 1), sums(lower_B[inside], inside, len(at_G))
+
+
+def score(prepared: tuple[Any, Any, Any], counts32_RB: Tensor) -> dict[str, Tensor]:
     """All 0 .. 1. Confidence is the largest probability; equally confident samples count in every order, averaged.
 
     aurc: mean over k = 1 .. B of the error rate of the k most confident samples (Geifman, Uziel and El-Yaniv 2019); an
@@ -41,17 +61,10 @@ def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Te
     import numpy as np
     import torch
 
-    confidence_B, predicted_B = probs_BC.max(-1)
-    _, group_B = np.unique((1 - confidence_B).numpy(), return_inverse=True)  # rising uncertainty
-    wrong_B = (predicted_B != labels_B).numpy()
-    at_G, of_B = np.unique(group_B[wrong_B], return_inverse=True)  # the groups with errors
-    lower_B = np.searchsorted(at_G, group_B, side="left")  # how many of them are before a sample's own group
-    inside_B = np.isin(group_B, at_G)
-    counts_BR = counts_RB.T.numpy()
-    errors_GR = _sums(of_B, counts_BR[wrong_B], len(at_G))
-    end_GR = _sums(lower_B, counts_BR, len(at_G) + 1)[:-1].cumsum(0)
-    start_GR = end_GR - _sums(lower_B[inside_B], counts_BR[inside_B], len(at_G))
-    values = _areas(errors_GR, start_GR, end_GR, int(counts_RB[0].sum()))
+    counts_BR = counts32_RB.T.numpy()
+    errors_GR, added_GR, inside_GR = (matrix @ counts_BR for matrix in prepared)
+    end_GR = added_GR[:-1].cumsum(0, dtype=np.float64)
+    values = _areas(errors_GR.astype(np.float64), end_GR - inside_GR, end_GR, int(counts32_RB[0].sum()))
     return {name: torch.from_numpy(np.ascontiguousarray(value_R)) for name, value_R in values.items()}
 
 
@@ -62,7 +75,7 @@ def _areas(errors_GR: NDArray[Any], start_GR: NDArray[Any], end_GR: NDArray[Any]
     added = np.cumsum((1 / np.arange(1, size + 1))[::-1])[::-1]
     cumulated = np.concatenate([[0], np.cumsum(added)])
     width_GR = np.maximum(end_GR - start_GR, 1)
-    start, end = start_GR.astype(np.int64), end_GR.astype(np.int64)
+    start, end = start_GR.astype(np.int32), end_GR.astype(np.int32)
     aurc_R = (errors_GR * (cumulated[end] - cumulated[start]) / width_GR).sum(0) / size
     wrong_R = errors_GR.sum(0)
     best_R = (cumulated[-1] - cumulated[size - wrong_R.astype(np.int64)]) / size
@@ -92,13 +105,3 @@ def _coverage(
     whole_R = np.where(errors_GR.sum(0) <= risk * size + 1e-9, size, 0)
     largest_R: NDArray[Any] = np.maximum(ends_GR.max(0, initial=0), whole_R) / size
     return largest_R
-
-
-def _sums(group_B: NDArray[Any], counts_BR: NDArray[Any], groups: int) -> NDArray[Any]:
-    """(groups, R): the counts of each group's samples together."""
-    import numpy as np
-    from scipy.sparse import csr_matrix
-
-    ones, columns = np.ones(len(group_B)), np.arange(len(group_B))
-    sums: NDArray[Any] = csr_matrix((ones, (group_B, columns)), (groups, len(group_B))) @ counts_BR
-    return sums

@@ -12,8 +12,11 @@ LABELS = {"brier": "Brier score"}
 COLUMNS = {"brier": 30}
 
 
-def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
+def prepare(squares_B: Tensor, label_probs_B: Tensor) -> Tensor:
+    """(B,) of each sample; rounding may leave -1e-16."""
+    return (squares_B - 2 * label_probs_B + 1).clamp(min=0)
+
+
+def score(prepared: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
     """0 .. 2: sum over classes, mean over samples (Brier 1950, equation 2)."""
-    target_BC = probs_BC.new_zeros(probs_BC.shape).scatter_(1, labels_B[:, None], 1.0)
-    brier_B = (probs_BC - target_BC).square().sum(1).to(counts_RB)
-    return {"brier": counts_RB @ brier_B / counts_RB.sum(1)}
+    return {"brier": counts_RB @ prepared / counts_RB[0].sum()}

@@ -15,7 +15,33 @@ LABELS = {"auroc": "AUROC", "aupr": "AUPR", "fpr95": "FPR at 95 %"}
 COLUMNS = {"auroc_entropy": 60, "auroc_mutual_information": 70}
 
 
-def score(uncertainty_B: Tensor, ood_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
+def prepare(uncertainty_B: Tensor, ood_B: Tensor) -> tuple[Any, Any, Any] | None:
+    """Sparse, of the T different scores out of distribution, rising, as thresholds: the OOD samples of each (T, O); the
+    samples of the split below each but not the one before it (T + 1, I); those that tie with it (T, I), if any do."""
+    import numpy as np
+    from scipy.sparse import csr_matrix
+
+    if uncertainty_B.isnan().any():
+        return None
+    inside = int((~ood_B).sum())
+    inside_I, outside_O = uncertainty_B[:inside].numpy(), uncertainty_B[inside:].numpy()
+    threshold_T, at_O = np.unique(outside_O, return_inverse=True)
+    order_I = np.argsort(inside_I)
+    reached_I = np.searchsorted(threshold_T, inside_I[order_I], side="right")  # how many are not above it
+    tied_I = threshold_T[reached_I - 1] == inside_I[order_I]
+
+    def grouped(group: NDArray[Any], samples: NDArray[Any], groups: int, size: int) -> Any:
+        values = np.ones(len(group), np.float32)
+        return csr_matrix((values, samples, np.searchsorted(group, np.arange(groups + 1))), (groups, size))
+
+    order_O = np.argsort(at_O, kind="stable")
+    found = grouped(at_O[order_O], order_O, len(threshold_T), len(outside_O))
+    below = grouped(reached_I, order_I, len(threshold_T) + 1, inside)
+    tied = grouped(reached_I[tied_I] - 1, order_I[tied_I], len(threshold_T), inside) if tied_I.any() else None
+    return found, below, tied
+
+
+def score(prepared: tuple[Any, Any, Any] | None, counts32_RB: Tensor) -> dict[str, Tensor]:
     """All 0 .. 1; OOD is the positive class; samples of equal score are never told apart.
 
     auroc is the probability that an OOD sample scores higher than an in-distribution one, ties counting half; aupr is
@@ -24,42 +50,28 @@ def score(uncertainty_B: Tensor, ood_B: Tensor, counts_RB: Tensor) -> dict[str, 
     """
     import torch
 
-    if uncertainty_B.isnan().any():
-        return {name: torch.full((len(counts_RB),), torch.nan, dtype=torch.float64) for name in BETTER}
-    inside = int((~ood_B).sum())
-    values_B, counts_BR = uncertainty_B.numpy(), counts_RB.T.numpy()
-    values = _measures(values_B[:inside], values_B[inside:], counts_BR[:inside], counts_BR[inside:])
-    return {name: values_R.double() for name, values_R in zip(BETTER, values, strict=True)}
+    if prepared is None:
+        return {name: torch.full((len(counts32_RB),), torch.nan, dtype=torch.float64) for name in BETTER}
+    inside = prepared[1].shape[1]
+    counts_BR = counts32_RB.T if len(counts32_RB) > 1 else counts32_RB.T.double()
+    return dict(zip(BETTER, _measures(*prepared, counts_BR[:inside].numpy(), counts_BR[inside:].numpy()), strict=True))
 
 
 def _measures(
-    inside_I: NDArray[Any], outside_O: NDArray[Any], counts_IR: NDArray[Any], counts_OR: NDArray[Any]
+    found: Any, below: Any, tied: Any, counts_IR: NDArray[Any], counts_OR: NDArray[Any]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The T different scores out of distribution are the thresholds, rising."""
-    import numpy as np
-
-    threshold_T, at_O = np.unique(outside_O, return_inverse=True)
-    reached_I = np.searchsorted(threshold_T, inside_I, side="right")  # how many thresholds are not above it
-    ties_I = np.searchsorted(threshold_T, inside_I, side="left") < reached_I
-    found_TR = _sums(at_O, counts_OR, len(threshold_T))
-    up_to_TR = found_TR.cumsum(0)
-    below_TR = _sums(reached_I, counts_IR, len(threshold_T) + 1)[:-1].cumsum(0)
-    all_I, all_O = (float(counts[:, 0].sum()) for counts in (counts_IR, counts_OR))
-    false_TR, true_TR = all_I - below_TR, all_O - up_to_TR + found_TR
-    auroc_R = (found_TR * below_TR).sum(0)
-    if ties_I.any():
-        auroc_R += (found_TR * _sums(reached_I[ties_I] - 1, counts_IR[ties_I], len(threshold_T))).sum(0) / 2
-    aupr_R = (found_TR * true_TR / (true_TR + false_TR).clamp(min=1)).sum(0)
-    highest_1R = (true_TR / all_O >= 0.95).sum(0, keepdim=True) - 1
-    return auroc_R / (all_I * all_O), aupr_R / all_O, false_TR.gather(0, highest_1R)[0] / all_I
-
-
-def _sums(group_B: NDArray[Any], counts_BR: NDArray[Any], groups: int) -> Tensor:
-    """(groups, R): the counts of each group's samples together; exact, as they are whole numbers."""
-    import numpy as np
+    """Counts are whole numbers, exact in float32, which is twice as fast for many; one row comes in float64."""
     import torch
-    from scipy.sparse import csr_matrix
 
-    ones, columns = np.ones(len(group_B)), np.arange(len(group_B))
-    sums = torch.from_numpy(csr_matrix((ones, (group_B, columns)), (groups, len(group_B))) @ counts_BR)
-    return sums if counts_BR.shape[1] == 1 else sums.float()  # float32 is twice as fast for many
+    found_TR, below_TR = torch.from_numpy(found @ counts_OR), torch.from_numpy(below @ counts_IR)[:-1].cumsum_(0)
+    all_I, all_O = float(counts_IR[:, 0].sum()), float(counts_OR[:, 0].sum())
+    true_TR = all_O - found_TR.cumsum(0) + found_TR
+    ahead_R = (found_TR * below_TR).sum(0)
+    if tied is not None:
+        ahead_R += (found_TR * torch.from_numpy(tied @ counts_IR)).sum(0) / 2
+    highest_1R = (true_TR >= 0.95 * all_O).sum(0, keepdim=True) - 1
+    false_TR = below_TR.neg_().add_(all_I)
+    false_positive_R = false_TR.gather(0, highest_1R)[0].double() / all_I
+    precision_TR = true_TR / false_TR.add_(true_TR).clamp_(min=1)
+    aupr_R = (found_TR * precision_TR).sum(0).double() / all_O
+    return ahead_R.double() / (all_I * all_O), aupr_R, false_positive_R

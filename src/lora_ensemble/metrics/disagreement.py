@@ -11,8 +11,8 @@ BETTER = {"disagreement": None}
 COLUMNS = {"disagreement": 50}
 
 
-def score(classes_MB: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
-    """0 .. 1; NaN for one member, which has no pairs."""
+def prepare(classes_MB: Tensor) -> Tensor:
+    """(B,) share of the pairs of members that disagree on each sample."""
     import torch
 
     members = len(classes_MB)
@@ -21,5 +21,9 @@ def score(classes_MB: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
     for m in range(1, members):
         streak_B = torch.where(sorted_MB[m] == sorted_MB[m - 1], streak_B + 1, 0)
         agreeing_pairs_B = agreeing_pairs_B + 2 * streak_B
-    disagreement_B = 1 - agreeing_pairs_B.to(counts_RB) / (members * (members - 1))
-    return {"disagreement": counts_RB @ disagreement_B / counts_RB.sum(1)}
+    return 1 - agreeing_pairs_B.double() / (members * (members - 1))
+
+
+def score(prepared: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
+    """0 .. 1; NaN for one member, which has no pairs."""
+    return {"disagreement": counts_RB @ prepared / counts_RB[0].sum()}

@@ -18,4 +18,4 @@ def score(divergence_B: Tensor, classes_MB: Tensor, counts_RB: Tensor) -> dict[s
     import torch
 
     divergence_B = divergence_B if len(classes_MB) > 1 else torch.full_like(divergence_B, torch.nan)
-    return {"divergence": counts_RB @ divergence_B / counts_RB.sum(1)}
+    return {"divergence": counts_RB @ divergence_B / counts_RB[0].sum()}

@@ -12,19 +12,24 @@ LABELS = {"ece_10": "ECE, 10 bins", "ece_15": "ECE, 15 bins"}
 COLUMNS = {"ece_15": 40}
 
 
-def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
+def prepare(top_BK: Tensor, right_B: Tensor) -> Tensor:
+    """(B, 10 + 15): right or not less confidence, each in its bin of the ten and of the fifteen."""
+    import torch
+
+    confidence_B = top_BK[:, 0].contiguous()
+    gap_B1 = (right_B - confidence_B)[:, None]
+    bins = [bin_of(confidence_B, count)[:, None] for count in (10, 15)]
+    parts = [gap_B1.new_zeros(len(gap_B1), count) for count in (10, 15)]
+    return torch.cat([part.scatter_(1, bin_B1, gap_B1) for part, bin_B1 in zip(parts, bins, strict=True)], 1)
+
+
+def score(prepared: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
     """0 .. 1: |accuracy - mean confidence| of each bin, weighted by its share of the samples.
 
     Bins of equal width, (lower, upper] (Guo et al. 2017, equation 3).
     """
-    confidence_B, predicted_B = probs_BC.to(counts_RB).max(-1)
-    gap_B = (predicted_B == labels_B).to(counts_RB) - confidence_B
-    gaps_RB = counts_RB * gap_B
-    values = {}
-    for bins in (10, 15):
-        gaps_RK = counts_RB.new_zeros(len(counts_RB), bins).index_add(1, bin_of(confidence_B, bins), gaps_RB)
-        values[f"ece_{bins}"] = gaps_RK.abs().sum(1) / counts_RB.sum(1)
-    return values
+    gaps_RK = (counts_RB @ prepared).abs() / counts_RB[0].sum()
+    return {"ece_10": gaps_RK[:, :10].sum(1), "ece_15": gaps_RK[:, 10:].sum(1)}
 
 
 def bin_of(confidence_B: Tensor, bins: int) -> Tensor:

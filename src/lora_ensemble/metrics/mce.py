@@ -12,16 +12,20 @@ LABELS = {"mce": "MCE"}
 _BINS = 15
 
 
-def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
+def prepare(top_BK: Tensor, right_B: Tensor) -> Tensor:
+    """(B, 2 * 15): right or not less confidence, and 1, each in its bin."""
+    import torch
+
+    confidence_B = top_BK[:, 0].contiguous()
+    bin_B = torch.bucketize(confidence_B, torch.arange(1, _BINS, dtype=torch.float64) / _BINS)
+    inside_BK = torch.zeros(len(bin_B), _BINS, dtype=torch.float64).scatter_(1, bin_B[:, None], 1.0)
+    return torch.cat([inside_BK * (right_B - confidence_B)[:, None], inside_BK], 1)
+
+
+def score(prepared: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
     """0 .. 1: the largest |accuracy - mean confidence| of a bin that is not empty (Guo et al. 2017, equation 5).
 
     Bins of equal width, (lower, upper]. Few samples in a bin make it large.
     """
-    import torch
-
-    confidence_B, predicted_B = probs_BC.to(counts_RB).max(-1)
-    bin_B = torch.bucketize(confidence_B, torch.arange(1, _BINS, dtype=torch.float64) / _BINS)
-    inside_BK = torch.nn.functional.one_hot(bin_B, _BINS).to(counts_RB)
-    gap_B = (predicted_B == labels_B).to(counts_RB) - confidence_B
-    gaps_RK = (counts_RB @ (inside_BK * gap_B[:, None])).abs()
-    return {"mce": (gaps_RK / (counts_RB @ inside_BK).clamp(min=1)).amax(1)}
+    gaps_RK, rows_RK = (counts_RB @ prepared).split(_BINS, 1)
+    return {"mce": (gaps_RK.abs() / rows_RK.clamp(min=1)).amax(1)}

@@ -12,8 +12,11 @@ LABELS = {"nll": "NLL"}
 COLUMNS = {"nll": 20}
 
 
-def score(probs_BC: Tensor, labels_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
+def prepare(label_probs_B: Tensor) -> Tensor:
+    """(B,) of each sample."""
+    return -label_probs_B.clamp(min=1e-300).log()
+
+
+def score(prepared: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
     """0 for certainty of every label, ln C for uniform predictions; a probability of 0 counts as 1e-300."""
-    label_probs_B = probs_BC.gather(1, labels_B[:, None]).squeeze(1)
-    nll_B = -label_probs_B.to(counts_RB).clamp(min=1e-300).log()
-    return {"nll": counts_RB @ nll_B / counts_RB.sum(1)}
+    return {"nll": counts_RB @ prepared / counts_RB[0].sum()}

@@ -12,13 +12,16 @@ BETTER = {f"{part}_{outcome}": None for part in _PARTS for outcome in ("right", 
 LABELS = {f"{part}_{outcome}": f"{part}, {outcome} answers" for part in _PARTS for outcome in ("right", "wrong")}
 
 
-def score(
-    probs_BC: Tensor, total_B: Tensor, aleatoric_B: Tensor, epistemic_B: Tensor, labels_B: Tensor, counts_RB: Tensor
-) -> dict[str, Tensor]:
+def prepare(total_B: Tensor, aleatoric_B: Tensor, epistemic_B: Tensor, right_B: Tensor) -> Tensor:
+    """(B, 4 + 4): of right answers, then of wrong ones, whether it is one, and the three."""
+    import torch
+
+    values_B4 = torch.stack([torch.ones_like(right_B), total_B, aleatoric_B, epistemic_B], 1)
+    return torch.cat([values_B4 * right_B[:, None], values_B4 * (1 - right_B)[:, None]], 1)
+
+
+def score(prepared: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
     """0 .. ln C each; NaN where no sample is right, or none wrong. What tells mistakes is higher for wrong ones."""
-    right_B = (probs_BC.argmax(-1) == labels_B).to(counts_RB)
-    values = {}
-    for part, value_B in zip(_PARTS, (total_B, aleatoric_B, epistemic_B), strict=True):
-        for outcome, inside_B in (("right", right_B), ("wrong", 1 - right_B)):
-            values[f"{part}_{outcome}"] = counts_RB @ (inside_B * value_B.to(counts_RB)) / (counts_RB @ inside_B)
-    return values
+    right_R4, wrong_R4 = (counts_RB @ prepared).split(4, 1)
+    means = {"right": right_R4[:, 1:] / right_R4[:, :1], "wrong": wrong_R4[:, 1:] / wrong_R4[:, :1]}
+    return {f"{part}_{outcome}": means[outcome][:, k] for k, part in enumerate(_PARTS) for outcome in means}

@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 BETTER = {"sharpness": None}
 
 
-def score(probs_BC: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
+def score(squares_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
     """1/C for uniform predictions, 1 for certain ones: mean of the sum of squared probabilities."""
-    return {"sharpness": counts_RB @ probs_BC.square().sum(1).to(counts_RB) / counts_RB.sum(1)}
+    return {"sharpness": counts_RB @ squares_B / counts_RB[0].sum()}

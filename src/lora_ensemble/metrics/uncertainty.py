@@ -15,7 +15,14 @@ LABELS = {
 }
 
 
-def score(total_B: Tensor, aleatoric_B: Tensor, epistemic_B: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
+def prepare(total_B: Tensor, aleatoric_B: Tensor, epistemic_B: Tensor) -> Tensor:
+    """(B, 3)."""
+    import torch
+
+    return torch.stack([total_B, aleatoric_B, epistemic_B], 1).double()
+
+
+def score(prepared: Tensor, counts_RB: Tensor) -> dict[str, Tensor]:
     """Total (entropy of the mean prediction) = aleatoric (mean entropy) + epistemic (mutual information)."""
-    parts = {"total": total_B, "aleatoric": aleatoric_B, "epistemic": epistemic_B}
-    return {name: counts_RB @ part_B.to(counts_RB) / counts_RB.sum(1) for name, part_B in parts.items()}
+    means_3R = (counts_RB @ prepared / counts_RB[0].sum()).T
+    return dict(zip(BETTER, means_3R, strict=True))

@@ -128,18 +128,18 @@ class Predictions:
         if pooling not in get_args(Pooling):
             raise UnknownNameError("pooling", pooling, get_args(Pooling))
         if pooling == "mean-of-probabilities":
-            return self._moments.mean_BC
+            return self.moments.mean_BC
         return torch.softmax(self.logits_MBC.mean(0, dtype=torch.float64), -1)
 
     @property
     def total_B(self) -> Tensor:
         """(B,) total uncertainty in nats, 0 .. ln C: entropy of the mean of the members' probabilities."""
-        return self._moments.total_B
+        return self.moments.total_B
 
     @property
     def aleatoric_B(self) -> Tensor:
         """(B,) aleatoric uncertainty in nats, 0 .. ln C: mean of the members' entropies."""
-        return self._moments.aleatoric_B
+        return self.moments.aleatoric_B
 
     @property
     def epistemic_B(self) -> Tensor:
@@ -148,10 +148,11 @@ class Predictions:
         Equals total - aleatoric. High where members disagree; exactly 0 with one member. Houlsby et al. 2011,
         equation 2, with the members as draws of the parameters.
         """
-        return self._moments.epistemic_B
+        return self.moments.epistemic_B
 
     @cached_property
-    def _moments(self) -> Moments:
+    def moments(self) -> Moments:
+        """What the members' probabilities say, each member's and all together; computed once."""
         return moments_of(self.logits_MBC, vars(self).get("_terms_M"))
 
     @cached_property
@@ -175,7 +176,7 @@ class Predictions:
 
     def for_subsets(self) -> Predictions:
         """The same predictions, for many calls of `members`: each member's probabilities are computed once for all of
-        them, and kept (16 bytes a logit)."""
+        them, and kept (8 bytes a logit)."""
         same = Predictions._of(*self._contents)
         same._terms_M  # noqa: B018
         return same
@@ -188,8 +189,8 @@ class Predictions:
         tensors = (self.logits_MBC, 1), (self.labels_B, 0), (self.features_MBD, 1)
         logits_MBC, labels_B, features_MBD = (selected(tensor, chosen, axis) for tensor, axis in tensors)
         part = Predictions._of(logits_MBC, labels_B, ids, self.meta, features_MBD)
-        if "_moments" in vars(self):
-            vars(part)["_moments"] = self._moments.rows(chosen)
+        if "moments" in vars(self):
+            vars(part)["moments"] = self.moments.rows(chosen)
         return part
 
     @staticmethod

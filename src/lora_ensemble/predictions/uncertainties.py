@@ -1,20 +1,36 @@
-"""What the members' probabilities say together: their mean, and its entropy in two parts. A few rows at a time."""
+"""What the members' probabilities say, each member's and all together: in one pass over the logits, a few rows at a
+time, so that what is worked on stays in the processor's cache."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lora_ensemble.predictions.choose import selected
 
-Terms = tuple[Tensor, Tensor]
-"""Of one member p and p log p, each (B, C) float64."""
-
 _AT_A_TIME = 2**17
-"""Numbers of one member that are worked on at a time: they stay in the processor's cache."""
+"""Numbers of one member that are worked on at a time."""
+_LOWEST = -800.0
+"""Below this a logit under the highest one has a probability of 0 in float64."""
+
+
+class Terms(NamedTuple):
+    """Of one member."""
+
+    probs_BC: Tensor
+    """(B, C) float64."""
+    entropy_B: Tensor
+    """(B,) entropy in nats, float64."""
+    class_B: Tensor
+    """(B,) its most probable class."""
+    max_logit_B: Tensor
+    """(B,) its largest logit, float64."""
+    evidence_B: Tensor
+    """(B,) the logarithm of the sum of the exponentials of its logits, float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +45,17 @@ class Moments:
     """(B,) mean of the members' entropies in nats, float32."""
     epistemic_B: Tensor
     """(B,) the difference: mutual information of label and member, float32."""
+    classes_MB: Tensor
+    """(M, B) each member's most probable class."""
+    max_logit_MB: Tensor
+    """(M, B) each member's largest logit, float64."""
+    evidence_MB: Tensor
+    """(M, B) the logarithm of the sum of the exponentials of each member's logits, float64."""
 
     def rows(self, chosen: Tensor) -> Moments:
         """Of some of the samples."""
-        return Moments(*(selected(getattr(self, name), chosen, 0) for name in Moments.__dataclass_fields__))
+        names = Moments.__dataclass_fields__
+        return Moments(**{name: selected(getattr(self, name), chosen, int("_MB" in name)) for name in names})
 
 
 def moments_of(logits_MBC: Tensor, kept: Sequence[Terms] | None = None) -> Moments:
@@ -40,28 +63,35 @@ def moments_of(logits_MBC: Tensor, kept: Sequence[Terms] | None = None) -> Momen
     members, rows, num_classes = logits_MBC.shape
     mean_BC = torch.empty(rows, num_classes, dtype=torch.float64)
     total_B, aleatoric_B, epistemic_B = (torch.empty(rows) for _ in range(3))
+    classes_MB = torch.empty(members, rows, dtype=torch.int64)
+    max_logit_MB, evidence_MB = (torch.empty(members, rows, dtype=torch.float64) for _ in range(2))
     for part in chunks(rows, num_classes):
         part_BC = torch.zeros_like(mean_BC[part])
-        mean_of_BC = torch.zeros_like(part_BC)
+        own_B = torch.zeros(len(part_BC), dtype=torch.float64)
         for m in range(members):
-            probs_BC, terms_BC = terms_of(logits_MBC[m, part]) if kept is None else [t[part] for t in kept[m]]
-            part_BC += probs_BC
-            mean_of_BC += terms_BC
+            terms = terms_of(logits_MBC[m, part]) if kept is None else Terms(*(term[part] for term in kept[m]))
+            part_BC += terms.probs_BC
+            own_B += terms.entropy_B
+            classes_MB[m, part], max_logit_MB[m, part], evidence_MB[m, part] = terms[2:]
         part_BC /= members
-        mean_of_BC /= members
-        of_mean_BC = mean_of_BC if members == 1 else torch.special.xlogy(part_BC, part_BC)
+        own_B /= members
         mean_BC[part] = part_BC
-        total_B[part] = -of_mean_BC.sum(-1).float()
-        aleatoric_B[part] = -mean_of_BC.sum(-1).float()
-        # Each class contributes at least 0 (Jensen); rounding may leave a sum of -1e-17.
-        epistemic_B[part] = (mean_of_BC - of_mean_BC).sum(-1).clamp(min=0).float()
-    return Moments(mean_BC, total_B, aleatoric_B, epistemic_B)
+        of_mean_B = own_B if members == 1 else -torch.special.xlogy(part_BC, part_BC).sum(-1)
+        total_B[part], aleatoric_B[part] = of_mean_B.float(), own_B.float()
+        epistemic_B[part] = (of_mean_B - own_B).clamp(min=0).float()  # Jensen; rounding may leave -1e-16
+    return Moments(mean_BC, total_B, aleatoric_B, epistemic_B, classes_MB, max_logit_MB, evidence_MB)
 
 
 def terms_of(logits_BC: Tensor) -> Terms:
     """Of one member."""
-    probs_BC = torch.softmax(logits_BC.double(), -1)
-    return probs_BC, torch.special.xlogy(probs_BC, probs_BC)
+    logits_BC = logits_BC.to(torch.float64, copy=True)
+    max_logit_B, class_B = logits_BC.max(-1)
+    probs_BC = torch.softmax(logits_BC, -1)  # a row's bits do not depend on its place
+    log_sum_B = -probs_BC.gather(1, class_B[:, None]).squeeze(1).log()  # of exponentials below the highest logit
+    below_BC = logits_BC.sub_(max_logit_B[:, None]).clamp_(min=_LOWEST)
+    # log p = below - log_sum; the probabilities sum to 1.
+    entropy_B = (log_sum_B - torch.einsum("bc,bc->b", probs_BC, below_BC)).clamp_(min=0)
+    return Terms(probs_BC, entropy_B, class_B, max_logit_B, max_logit_B + log_sum_B)
 
 
 def chunks(rows: int, width: int, at_a_time: int = _AT_A_TIME) -> Iterator[slice]:

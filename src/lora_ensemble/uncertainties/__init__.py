@@ -12,7 +12,9 @@ The anatomy of an uncertainty's file, which is all there is to adding one:
     logits_MBC                          each member's logits, float32; refused where there are only probabilities
     log_probs_MBC, probs_MBC            each member's probabilities, float32
     probs_BC                            the ensemble's probabilities (members pooled), float64
+    top_BK                              its up to five largest, falling, float64
     classes_MB                          each member's most probable class
+    max_logit_MB, evidence_MB           each member's largest logit; log of the sum of exponentials of them, float64
     total_B, aleatoric_B, epistemic_B   entropies in nats
     features_MBD                        each member's hidden features, where they were kept
     labels_B                            for `fit` only: class indices of the reference

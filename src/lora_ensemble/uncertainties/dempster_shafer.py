@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def uncertainty(logits_MBC: Tensor) -> Tensor:
+def uncertainty(evidence_MB: Tensor, probs_BC: Tensor) -> Tensor:
     """0 .. 1: C / (C + the sum of exponentials of the logits) (Sensoy et al. 2018; Liu et al. 2020b, section 5.2)."""
     import math
 
-    evidence_MB = logits_MBC.logsumexp(-1).double()
-    return (math.log(logits_MBC.shape[-1]) - evidence_MB).sigmoid().mean(0)
+    # A sigmoid's last bits may depend on a sample's place among others; equal samples are to have equal values.
+    return (math.log(probs_BC.shape[-1]) - evidence_MB).sigmoid().mean(0).float().double()

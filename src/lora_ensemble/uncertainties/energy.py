@@ -8,6 +8,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def uncertainty(logits_MBC: Tensor) -> Tensor:
+def uncertainty(evidence_MB: Tensor) -> Tensor:
     """Any number (Liu et al. 2020, equation 4, at temperature 1)."""
-    return -logits_MBC.logsumexp(-1).double().mean(0)
+    return -evidence_MB.mean(0)

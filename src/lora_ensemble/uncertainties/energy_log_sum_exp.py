@@ -8,9 +8,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def uncertainty(logits_MBC: Tensor) -> Tensor:
+def uncertainty(evidence_MB: Tensor) -> Tensor:
     """Any number; never above `energy` (Jensen). The member with the highest logits weighs most."""
     import math
 
-    each_MB = logits_MBC.logsumexp(-1).double()
-    return math.log(len(each_MB)) - each_MB.logsumexp(0)
+    return math.log(len(evidence_MB)) - evidence_MB.logsumexp(0)

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def uncertainty(probs_BC: Tensor) -> Tensor:
+def uncertainty(top_BK: Tensor) -> Tensor:
     """0 .. 1."""
-    first_B, second_B = probs_BC.topk(2, dim=-1).values.unbind(-1)
-    return 1 - (first_B - second_B)
+    return 1 - (top_BK[:, 0] - top_BK[:, 1])

@@ -8,6 +8,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def uncertainty(logits_MBC: Tensor) -> Tensor:
+def uncertainty(max_logit_MB: Tensor) -> Tensor:
     """Any number (Hendrycks et al. 2022, section 3)."""
-    return -logits_MBC.amax(-1).double().mean(0)
+    return -max_logit_MB.mean(0)

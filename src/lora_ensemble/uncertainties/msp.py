@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 LABEL = "largest probability"
 
 
-def uncertainty(probs_BC: Tensor) -> Tensor:
+def uncertainty(top_BK: Tensor) -> Tensor:
     """0 .. 1 - 1/C."""
-    return 1 - probs_BC.amax(-1)
+    return 1 - top_BK[:, 0]
