@@ -27,7 +27,7 @@ TENSORS: dict[str, Callable[[Predictions, Pooling], Any]] = {
     "features_MBD": lambda p, _: p.features_MBD,
     "labels_B": lambda p, _: p.labels_B,
     "predicted_B": lambda p, pooling: p.pooled_probs(pooling).argmax(-1),
-    "right_B": lambda p, pooling: torch.eq(p.pooled_probs(pooling).argmax(-1), p.labels_B).double(),
+    "right_B": lambda p, pooling: _right(p, pooling),
     "label_probs_B": lambda p, pooling: _of_labels(p, pooling),
     "squares_B": lambda p, pooling: torch.einsum("bc,bc->b", *[p.pooled_probs(pooling)] * 2),
     "top_BK": lambda p, pooling: _largest(p.pooled_probs(pooling), 5),
@@ -49,6 +49,11 @@ NEEDS = {
 def wanted(function: Callable[..., Any]) -> frozenset[str]:
     """Names of what a plug-in's function asks for."""
     return frozenset(inspect.signature(function).parameters)
+
+
+def _right(p: Predictions, pooling: Pooling) -> Tensor:
+    assert p.labels_B is not None
+    return (p.pooled_probs(pooling).argmax(-1) == p.labels_B).double()
 
 
 def _of_labels(p: Predictions, pooling: Pooling) -> Tensor:
