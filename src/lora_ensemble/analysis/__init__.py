@@ -22,6 +22,7 @@ from lora_ensemble.analysis.reliability import Reliability, reliability
 from lora_ensemble.analysis.risk_coverage import RiskCoverage, risk_coverage
 from lora_ensemble.analysis.roc import Roc, roc
 from lora_ensemble.analysis.scores import Scores
+from lora_ensemble.analysis.shift_curve import ShiftCurve, shift_curve
 from lora_ensemble.analysis.study import Study, study_of
 from lora_ensemble.analysis.uncertainty import uncertainty
 
@@ -39,6 +40,7 @@ __all__ = [
     "RiskCoverage",
     "Roc",
     "Scores",
+    "ShiftCurve",
     "Study",
     "Table",
     "Temperature",
@@ -62,6 +64,7 @@ __all__ = [
     "reliability",
     "risk_coverage",
     "roc",
+    "shift_curve",
     "study_of",
     "table",
     "uncertainty",

@@ -48,6 +48,9 @@ class Options:
     """Without the scores after calibration, which stand beside the raw ones where a run has a calibration."""
     epochs: bool = False
     """Scores after each epoch, a row each. Needs runs with --training.save epoch."""
+    shift: str | None = None
+    """Scores against severity after what may be wrong with rows: corruptions (all), or names of `lora-ensemble list
+    shifts` with commas; :severity=1,3,5 for some of the five."""
     files: OmitArgPrefixes[ScoredFileOptions] = field(default_factory=ScoredFileOptions)
 
 
@@ -65,6 +68,9 @@ def main(args: Sequence[str]) -> None:
     if options.per_fold and (options.concat or options.epochs):
         raise UserError(f"--per-fold does not go with {'--concat' if options.concat else '--epochs'}")
     other = _other(options.dataset)
+    if options.shift is not None:
+        print(_after_shifts(options, other).rstrip())
+        return
     if options.epochs:
         print(_by_epoch(options, ood, other).rstrip())
         return
@@ -123,6 +129,25 @@ def _other(words: str | None) -> Dataset | None:
     if len(found) > 1:
         raise UserError(f"--dataset {words}: expected one data set, {len(found)} were given")
     return found[0] if found else None
+
+
+def _after_shifts(options: Options, other: Dataset | None) -> str:
+    from lora_ensemble.cli.shifting import shifts_shown
+
+    assert options.shift is not None
+    taken = {"--ood": options.ood, "--epochs": options.epochs, "--per-fold": options.per_fold}
+    if given := [flag for flag, value in taken.items() if value]:
+        raise UserError(f"--shift does not go with {given[0]}")
+    return shifts_shown(
+        options.runs,
+        options.shift,
+        options.split,
+        other,
+        options.format,
+        concat=options.concat,
+        raw=options.raw,
+        pooling=options.pooling,
+    )
 
 
 def _by_epoch(options: Options, ood: Mapping[str, Dataset], other: Dataset | None) -> str:

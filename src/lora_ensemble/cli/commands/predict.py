@@ -15,6 +15,7 @@ from lora_ensemble.errors import UserError
 from lora_ensemble.registry import name_of
 
 if TYPE_CHECKING:
+    from lora_ensemble.contracts import Dataset
     from lora_ensemble.predictions import Predictions
 
 
@@ -68,6 +69,12 @@ class Options(RunOptions):
     """Another data set than the one of the run, NAME or NAME=FOLDER; for instance an out-of-distribution one."""
     ood: str | None = None
     """Out-of-distribution data sets beside it, NAME or NAME=FOLDER, several with commas: their test splits."""
+    shift: str | None = None
+    """After shifts: corruptions (all), or names of `lora-ensemble list shifts` with commas; :severity=1,3,5 for some of
+    the five."""
+    features: bool = False
+    """Keep what each member's head is given, of the training split, too: for `evaluate --ood` by mahalanobis,
+    relative_mahalanobis, knn and vim. Takes 4 bytes x members x rows x width, which is told before."""
     epochs: str | None = None
     """With the weights after these epochs, as in 0,1,5, or all; epoch 0 is before training. Needs a run with
     --training.save epoch."""
@@ -83,6 +90,13 @@ def main(args: Sequence[str]) -> None:
     chosen = [(options.split, dataset) for dataset in datasets_named(options.dataset).values() or [None]]
     chosen += [("test", dataset) for dataset in datasets_named(options.ood).values()]
     epochs = None if options.epochs is None else epochs_named(options.epochs)
+    if options.epochs is not None and (options.shift is not None or options.features):
+        raise UserError(f"--epochs does not go with {'--features' if options.features else '--shift'}")
+    if options.shift is not None:
+        _shifted(options, chosen)
+        return
+    if options.features and ("train", None) not in chosen:
+        chosen = [("train", None), *chosen]
 
     from lora_ensemble.runs.run import Run
 
@@ -92,10 +106,25 @@ def main(args: Sequence[str]) -> None:
             name = "the" if dataset is None else name_of(dataset)
             print(f"predicting {name} {split} split with {folder}", file=sys.stderr)
             if epochs is None:
-                print(f"{folder}: {_words(run.predict(split, dataset))}")
+                print(f"{folder}: {_words(run.predict(split, dataset, features=options.features))}")
                 continue
             for epoch, p in run.predict_epochs(split, dataset, epochs or None).items():
                 print(f"{folder}, epoch {epoch}: {_words(p)}")
+
+
+def _shifted(options: Options, chosen: Sequence[tuple[str, Dataset | None]]) -> None:
+    from lora_ensemble.runs.run import Run
+    from lora_ensemble.runs.shifts import shifts_named
+
+    if options.features:
+        raise UserError("--features does not go with --shift")
+    assert options.shift is not None
+    for folder in options.runs:
+        run = Run(folder)
+        for split, dataset in chosen:
+            shifts = shifts_named(options.shift, (dataset or run.experiment.dataset).modality)
+            for shift, p in run.predict_shifts(shifts, split, dataset):
+                print(f"{folder}, {shift.kind} {shift.severity}: {_words(p)}", flush=True)
 
 
 def _answer(options: Options) -> None:
