@@ -16,7 +16,7 @@ NAMES = {
     *("disagreement", "divergence", "total", "aleatoric", "epistemic", "sharpness"),
     *("e_aurc", "augrc", "risk_at_coverage_80", "risk_at_coverage_90", "coverage_at_risk_1", "coverage_at_risk_5"),
     *("mce", "ece_top_5", "ece_adaptive", "ece_classwise", "smooth_ece", "calibration_p"),
-    *("brier_reliability", "brier_resolution", "brier_uncertainty"),
+    *("brier_reliability", "brier_resolution", "brier_uncertainty", "nll_pairs"),
     *(f"{part}_{outcome}" for part in ("total", "aleatoric", "epistemic") for outcome in ("right", "wrong")),
 }
 

@@ -14,6 +14,7 @@ from lora_ensemble.analysis.cost_curve import CostCurve, cost_curve
 from lora_ensemble.analysis.epochs import EpochsCurve, epochs_curve, epochs_json, epochs_table
 from lora_ensemble.analysis.evaluation import evaluate
 from lora_ensemble.analysis.groups import evaluate_groups, worst_group
+from lora_ensemble.analysis.joint import dyadic_log_score
 from lora_ensemble.analysis.learned_members import learned_members
 from lora_ensemble.analysis.members_curve import MembersCurve, members_curve
 from lora_ensemble.analysis.paired import Paired, holm, paired
@@ -50,6 +51,7 @@ __all__ = [
     "conformal",
     "cost_curve",
     "cross_fitted",
+    "dyadic_log_score",
     "epochs_curve",
     "epochs_json",
     "epochs_table",

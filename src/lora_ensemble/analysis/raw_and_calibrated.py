@@ -32,6 +32,8 @@ def evaluate_both(
         return raw
     outside = {name: calibration(part) for name, part in ood.items()} if isinstance(ood, Mapping) else ood
     outside = calibration(outside) if isinstance(outside, Predictions) else outside
+    if options.get("reference") is not None:
+        options["reference"] = calibration(options["reference"])
     after = evaluate(calibration(p), outside, **options)
     gone = [name for name in raw if name not in after]  # the level of logits, which a map of the pool does away with
     after = replace(

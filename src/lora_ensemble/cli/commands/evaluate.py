@@ -58,7 +58,8 @@ def main(args: Sequence[str]) -> None:
     options = parse(Options, args, "evaluate", __doc__)
     folders, files = divided(options.runs)
     of_runs = [
-        (f"--{name.replace('_', '-')}", bool(getattr(options, name))) for name in ("dataset", "per_fold", "epochs")
+        (f"--{name.replace('_', '-')}", bool(getattr(options, name)))
+        for name in ("dataset", "per_fold", "epochs", "shift")
     ]
     check_kinds(folders, files, options.files, [*of_runs, ("--split", options.split != "test")])
     if files:
@@ -99,6 +100,7 @@ def _of_runs(options: Options, ood: Mapping[str, Dataset], other: Dataset | None
     from lora_ensemble.analysis import evaluate_both
     from lora_ensemble.studies.folds.pooled import fold_by_fold
     from lora_ensemble.studies.groups import by_experiment, calibration_of, ensembles, joined
+    from lora_ensemble.studies.references import reference_of
 
     scored: dict[str, list[Scores]] = {}
     groups = by_experiment(options.runs)
@@ -119,6 +121,7 @@ def _of_runs(options: Options, ood: Mapping[str, Dataset], other: Dataset | None
             calibration=None if options.raw else calibration_of(runs, options.split),
             intervals=len(chosen) == 1,
             pooling=options.pooling,
+            reference=reference_of(runs, [inside, *sets.values()]) if sets else None,
         )
         scored.setdefault(label, []).append(scores)
     return scored
