@@ -119,3 +119,76 @@ def test_features_tell_letters_from_digits(run: Run) -> None:
     scores = evaluate(known, outside, reference=reference, intervals=False)
     for name in ("mahalanobis", "relative_mahalanobis", "knn", "vim"):
         assert 0.5 < scores[f"auroc_{name}"] <= 1
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    from lora_ensemble.cli import main
+
+    code = main(list(words))
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_the_commands(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    folder = str(run.folder)
+    code, out, _ = said(capsys, "predict", folder, "--shift", "contrast:severity=1,5")
+    assert code == 0
+    assert "contrast 5: 2 members, 800 rows" in out
+    code, out, _ = said(capsys, "evaluate", folder, "--shift", "contrast:severity=1,5")
+    assert code == 0
+    assert "| 5 |" in out
+    assert "calibrated_nll" in out
+    assert "mean corruption error" in out
+    code, out, _ = said(capsys, "evaluate", folder, "--shift", "contrast:severity=1,5", "--format", "json")
+    (curve,) = json.loads(out).values()
+    accuracy = curve["scores"]["contrast"]["accuracy"]
+    assert curve["mean_corruption_error"] == pytest.approx(1 - (accuracy[1] + accuracy[2]) / 2)
+    page = tmp_path / "page.html"
+    code, _, _ = said(capsys, "report", folder, "--shift", "contrast:severity=1,5", "--output", str(page))
+    assert code == 0
+    assert "Under shift" in page.read_text(encoding="utf-8")
+
+
+def test_features_by_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(run.folder)
+    code, _, err = said(capsys, "predict", folder, "--features", "--ood", "letters")
+    assert code == 0
+    assert "train split" in err
+    code, out, _ = said(capsys, "evaluate", folder, "--ood", "letters", "--format", "json")
+    assert code == 0
+    assert "auroc_relative_mahalanobis" in out
+    assert "auroc_knn" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("evaluate", "--shift", "contrasts"), "Did you mean 'contrast'?"),
+        (("evaluate", "--shift", "fog:severity=0"), "severity = 0: expected numbers of 1 to 5"),
+        (("evaluate", "--shift", "fog", "--ood", "letters"), "--shift does not go with --ood"),
+        (("predict", "--shift", "fog", "--features"), "--features does not go with --shift"),
+        (("predict", "--shift", "case"), "shift 'case' is of text or choices rows; these are image"),
+    ],
+)
+def test_mistakes_are_one_line(run: Run, words: tuple[str, ...], part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command, *others = words
+    code, out, err = said(capsys, command, str(run.folder), *others)
+    assert code == 2
+    assert out == ""
+    assert part in err
+    assert "Traceback" not in err
+
+
+def test_results_with_a_curve_are_read_again(run: Run) -> None:
+    from lora_ensemble.analysis import shift_curve
+    from lora_ensemble.report import RunResult, summarise
+
+    after = run.predict(shift=Fog(severity=2))
+    curve = shift_curve(run.predict(), [("fog", 2, after), ("snow", 1, after)])
+    made = replace(summarise(run.predict(), "lora", intervals=False), shift=curve)
+    read = RunResult.from_dict(made.to_dict())
+    assert read.shift is not None
+    assert read.shift.corruption_errors == curve.corruption_errors
+    assert read.to_dict() == made.to_dict()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lora_ensemble.analysis.raw_and_calibrated import evaluate_both
 from lora_ensemble.analysis.rendering import mean
@@ -85,6 +85,16 @@ def shift_curve(
         for score in start
     }
     return ShiftCurve(severities, scores, means)
+
+
+def shift_from(values: Mapping[str, Any]) -> ShiftCurve:
+    """From JSON values, in which null stands for NaN."""
+
+    def numbers(found: Mapping[str, Sequence[float | None]]) -> dict[str, tuple[float, ...]]:
+        return {name: tuple(math.nan if v is None else float(v) for v in row) for name, row in found.items()}
+
+    scores = {shift: numbers(found) for shift, found in values["scores"].items()}
+    return ShiftCurve(tuple(values["severities"]), scores, numbers(values["mean"]))
 
 
 def _row(p: Predictions, calibration: Calibration | None, pooling: Pooling) -> dict[str, float]:

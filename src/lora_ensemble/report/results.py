@@ -20,6 +20,7 @@ results.json, in the order of its keys; null stands for a number that is not def
       classes          the fields of `classes.Classes`, or null
       calibrated       name, scores, intervals, per_member, about, reliability, risk: the same of the calibrated
                        predictions; or null
+      shift            the fields of `analysis.ShiftCurve`, or null
       promises         the fields of `promises.Promises`, or null
       notes            [text]: what could not be told, and why
 """

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lora_ensemble.analysis import EpochsCurve, Scores
+from lora_ensemble.analysis import EpochsCurve, Scores, ShiftCurve
+from lora_ensemble.analysis.shift_curve import shift_from
 from lora_ensemble.errors import UnknownNameError
 from lora_ensemble.fields import from_plain, to_plain
 from lora_ensemble.report.calibrated import Calibrated
@@ -54,6 +55,8 @@ class RunResult:
     """The same predictions, calibrated on validation."""
     promises: Promises | None = None
     """Prediction sets and abstention, fitted on validation."""
+    shift: ShiftCurve | None = None
+    """Scores against the severity of shifts."""
     notes: tuple[str, ...] = ()
     """What could not be told, and why."""
 
@@ -71,7 +74,7 @@ class RunResult:
         """JSON values."""
         examples = {name: [_example(e) for e in getattr(self, name)] for name in EXAMPLES}
         head = {"method": self.method, "seed": self.seed, **json.loads(self.scores.to_json())}
-        plain = {name: _optional(getattr(self, name)) for name in ("epochs", "classes", "promises")}
+        plain = {name: _optional(getattr(self, name)) for name in ("epochs", "classes", "promises", "shift")}
         return {
             **head,
             "cost": dict(self.cost),
@@ -95,6 +98,7 @@ class RunResult:
             classes=from_plain(Classes, data["classes"], "classes") if data.get("classes") else None,
             calibrated=Calibrated.from_dict(data["calibrated"]) if data.get("calibrated") else None,
             promises=from_plain(Promises, data["promises"], "promises") if data.get("promises") else None,
+            shift=shift_from(data["shift"]) if data.get("shift") else None,
             notes=tuple(data.get("notes") or ()),
             **{name: tuple(from_plain(Example, e, "example") for e in data.get(name) or ()) for name in EXAMPLES},
         )

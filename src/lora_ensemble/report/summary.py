@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lora_ensemble.analysis import EpochsCurve, evaluate
+from lora_ensemble.analysis import EpochsCurve, ShiftCurve, evaluate
 from lora_ensemble.predictions import Pooling, Predictions
 from lora_ensemble.report.classes import classes_of
 from lora_ensemble.report.curves import curves_of
@@ -33,6 +33,7 @@ def summarise(
     intervals: bool = True,
     pooling: Pooling = "mean-of-probabilities",
     epochs: EpochsCurve | None = None,
+    shift: ShiftCurve | None = None,
     validation: Predictions | None = None,
     calibration: str = "temperature",
     previews: Previews | None = None,
@@ -41,7 +42,7 @@ def summarise(
 
     ood: predictions of the same members on data from elsewhere, or several by name; the scores of a single set carry
     no name, so that runs with differently named sets can be compared. cost: see `results.COSTS`. epochs: how scores
-    moved in training.
+    moved in training. shift: how they move with the severity of shifts.
     examples: how many of the most uncertain, of the most disputed, and of the most confidently wrong are listed;
     previews: what is shown of them. validation: predictions of the same members on the validation split, which a
     calibration (a name of `calibrations/`), prediction sets and abstention are fitted to.
@@ -63,5 +64,6 @@ def summarise(
         calibrated=trust.calibrated,
         promises=trust.promises,
         notes=trust.notes,
+        shift=shift,
         **with_previews(found, previews),
     )

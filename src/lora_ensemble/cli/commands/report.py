@@ -33,18 +33,29 @@ class Options:
     """Take all runs as one ensemble, their members side by side."""
     epochs: bool = False
     """Show how scores and uncertainties moved over the epochs. Needs runs with --training.save epoch."""
+    shift: str | None = None
+    """Show scores after what may be wrong with rows: corruptions (all), or names of `lora-ensemble list shifts`."""
     files: OmitArgPrefixes[ScoredFileOptions] = field(default_factory=ScoredFileOptions)
 
 
 def main(args: Sequence[str]) -> None:
     options = parse(Options, args, "report", __doc__)
     folders, files = divided(options.runs)
-    check_kinds(folders, files, options.files, [("--epochs", options.epochs), ("--split", options.split != "test")])
+    check_kinds(folders, files, options.files, _of_runs_alone(options))
     if files:
         _of_files(files, options)
     else:
         _of_runs(options)
     print(options.output)
+
+
+def _of_runs_alone(options: Options) -> list[tuple[str, bool]]:
+    """Flags that only runs take, and whether they are given."""
+    return [
+        ("--epochs", options.epochs),
+        ("--shift", options.shift is not None),
+        ("--split", options.split != "test"),
+    ]
 
 
 def _of_files(files: Sequence[Path], options: Options) -> None:
@@ -70,6 +81,7 @@ def _of_runs(options: Options) -> None:
     from lora_ensemble.report.document import check_place
     from lora_ensemble.studies.epochs import followed
     from lora_ensemble.studies.groups import by_experiment, ensembles, result
+    from lora_ensemble.studies.shifted import followed_shifts
     from lora_ensemble.studies.study import study_of_experiments
 
     check_place(options.output)
@@ -82,7 +94,8 @@ def _of_runs(options: Options) -> None:
         made = result(parts, label, options.split, ood, examples=12, shown=label not in shown)
         shown.add(label)
         epochs = followed(parts, options.split, ood) if options.epochs else None
-        results.append(replace(made, epochs=epochs))
+        after = None if options.shift is None else followed_shifts(parts, options.shift, options.split)
+        results.append(replace(made, epochs=epochs, shift=after))
     about = {"data": f"{registry.name_of(parts[0].experiment.dataset)}, {options.split} split"}
     title = options.title or ", ".join(dict.fromkeys(made.method for made in results))
     study = None if options.concat else study_of_experiments({name: g[0].experiment for name, g in groups.items()})
