@@ -3,7 +3,10 @@
 Makes of real data what a user has (CLINC150 as a CSV file, parts of HAM10000 and ESC-10 as folders of classes), runs
 the commands in a process each, and says how long each took, and how often the answers are right.
 
-    python benchmarks/own_data.py DATA [--only text,image,audio] [--small]
+    python benchmarks/own_data.py DATA [--only text,image,audio] [--small] [--environment FOLDER]
+
+With --environment the commands are those of a fresh virtual environment in that folder, made by `pip install` of this
+package with the extras of the three; its time is said, too.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 NEW = 10
 """Every so many-th row is kept back, to be answered."""
 
@@ -27,26 +31,38 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of real data and weights")
     parser.add_argument("--only", default="text,image,audio")
     parser.add_argument("--small", action="store_true", help="a few rows and steps, to see that the road is open")
+    parser.add_argument("--environment", type=Path, help="folder of a fresh environment, made where there is none")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    found = {}
+    found: dict[str, dict[str, object]] = {}
+    python = Path(sys.executable) if options.environment is None else environment(options.environment.resolve(), found)
     for kind in options.only.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            found[kind] = road(kind, options.data, Path(folder), options.small)
+            found[kind] = road(kind, options.data.resolve(), Path(folder), options.small, python)
         print(f"{kind}: {json.dumps(found[kind])}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2))
 
 
-def road(kind: str, data: Path, folder: Path, small: bool) -> dict[str, object]:
+def environment(folder: Path, found: dict[str, dict[str, object]]) -> Path:
+    """Its Python; how long its making took goes into `found`."""
+    python = folder / "bin" / "python"
+    if not python.is_file():
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", f"{ROOT}[vision,audio,text]"], check=True)
+        found["environment"] = {"seconds": round(time.monotonic() - began, 1)}
+        print(f"environment: {json.dumps(found['environment'])}", flush=True)
+    return python
+
+
+def road(kind: str, data: Path, folder: Path, small: bool, python: Path = Path(sys.executable)) -> dict[str, object]:
     """Seconds of each command, and the share of answers that are right."""
     truth = RAW[kind](data, folder, small)
     seconds = {}
     for words in commands(kind, data, folder, small):
         began = time.monotonic()
-        subprocess.run(
-            [sys.executable, "-m", "lora_ensemble", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL
-        )
+        subprocess.run([str(python), "-m", "lora_ensemble", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         seconds[words[0]] = round(time.monotonic() - began, 1)
     with (folder / "answers.csv").open(newline="") as file:
         answers = {row["id"]: row for row in csv.DictReader(file)}

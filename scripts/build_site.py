@@ -49,7 +49,7 @@ def build(site: Path) -> None:
     """Raises SystemExit where a page, a link or the configuration is not right."""
     config, built = ROOT / "build" / "mkdocs.yml", ROOT / "build" / "site"
     gather(PAGES)
-    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    text = placed((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), sorted(page.name for page in PAGES.glob("*.md")))
     config.write_text(text.replace("docs_dir: build/site-pages", f"docs_dir: {PAGES.name}"), encoding="utf-8")
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "--config-file", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -57,6 +57,17 @@ def build(site: Path) -> None:
         raise SystemExit(done.stdout + done.stderr)
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(built, site)
+
+
+def placed(config: str, pages: list[str]) -> str:
+    """The configuration, with every page in its navigation: those that it does not name, under their titles, as the
+    last of "How to" (`how-to-*.md`) or of "Reference"."""
+    for page in pages:
+        if re.search(rf": {re.escape(page)}$", config, re.M):
+            continue
+        section = "How to" if page.startswith("how-to-") else "Reference"
+        config = re.sub(rf"(  - {section}:\n(?:      - .*\n)+)", rf"\g<1>      - {page}\n", config)
+    return config
 
 
 class Links(HTMLParser):

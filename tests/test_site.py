@@ -37,9 +37,16 @@ def site(builder, tmp_path_factory) -> Path:
 
 
 def test_every_page_has_its_place(builder):
-    placed = re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
-    there = [*(page.name for page in (ROOT / "docs").glob("*.md")), *builder.ALSO.values()]
-    assert sorted(placed) == sorted(there)
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    there = sorted([*(page.name for page in (ROOT / "docs").glob("*.md")), *builder.ALSO.values()])
+    named = re.findall(r": ([\w-]+\.md)$", config, re.M)
+    assert set(named) <= set(there)
+    full = builder.placed(config, [*there, "how-to-new.md", "news.md"])
+    placed = re.findall(r"^ +- (?:.*: )?([\w-]+\.md)$", full, re.M)
+    assert sorted(placed) == sorted([*there, "how-to-new.md", "news.md"])
+    how_to = full[full.index("  - How to:") : full.index("  - Choose:")]
+    assert "      - how-to-new.md\n" in how_to
+    assert "news.md" not in how_to
 
 
 def test_links_lead_somewhere(builder, site):
