@@ -37,12 +37,15 @@ class Answerer:
 
     def answers(self, split: Split) -> pd.DataFrame:
         """Of one part. Labels, where the split has them, are a column and take part in nothing else."""
+        from lora_ensemble.answers.adaptively import AskedInTurn
         from lora_ensemble.devices import pick_device
         from lora_ensemble.inference import predict_split
 
         training = self.experiment.training
+        rule, ensemble = self.decide.adaptive, self.ensemble
+        asked: Any = ensemble if rule is None else AskedInTurn(ensemble, rule)
         predictions = predict_split(
-            self.ensemble,
+            asked,
             dataclasses.replace(split, labels=None),
             self.backbone,
             classes=self.classes,

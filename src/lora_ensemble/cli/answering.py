@@ -13,7 +13,7 @@ from lora_ensemble.answers.asked import Asked
 from lora_ensemble.errors import UserError
 
 if TYPE_CHECKING:
-    from lora_ensemble.answers.stream import Told
+    from lora_ensemble.answers.stream import Answerer, Told
     from lora_ensemble.runs.run import Run
     from lora_ensemble.sources.incoming import Options
 
@@ -44,7 +44,9 @@ def answer_input(run: Run, source: str, output: str | None, asked: Asked, rows: 
     if done:
         print(f"going on after {done} finished part{'s' if done > 1 else ''}", file=sys.stderr)
     with _display(source) as told:
-        for table in answerer(run, asked).stream(source, rows, done, told):
+        ready = answerer(run, asked)
+        _say_rule(ready)
+        for table in ready.stream(source, rows, done, told):
             parts.add(table)
     if not parts.files:
         raise UserError(f"{source}: there is nothing to answer in it")
@@ -59,16 +61,28 @@ def _to_stdout(run: Run, source: str, asked: Asked, rows: Options) -> None:
     from lora_ensemble.answers.files import write_lines
     from lora_ensemble.runs.answering import answerer
 
-    for table in answerer(run, asked).stream(source, rows):
+    ready = answerer(run, asked)
+    _say_rule(ready)
+    for table in ready.stream(source, rows):
         write_lines(pa.Table.from_pandas(table, preserve_index=False), sys.stdout)
         sys.stdout.flush()
     print(f"answered{_how(run, asked)}", file=sys.stderr)
+
+
+def _say_rule(ready: Answerer) -> None:
+    """What asking fewer members costs and loses, where they are."""
+    if ready.decide.adaptive is not None:
+        print(ready.decide.adaptive.words, file=sys.stderr)
 
 
 def _how(run: Run, asked: Asked) -> str:
     if asked.raw or run.calibrated is None:
         return ", not calibrated" + ("" if asked.raw else ": the run has no calibration")
     return f", calibrated ({run.calibrated.name}); --raw leaves that out"
+
+
+_LATER = ("budget", "max_loss")
+"""What could not be asked when the first answers were written: these are recognised without it."""
 
 
 def _about(run: Run, source: str, asked: Asked, rows: Options) -> dict[str, Any]:
@@ -83,7 +97,7 @@ def _about(run: Run, source: str, asked: Asked, rows: Options) -> dict[str, Any]
         "run": run.weights_digest(),
         "calibration": None if asked.raw or run.calibrated is None else run.calibrated.to_json(),
         "input": data,
-        "asked": dataclasses.asdict(asked),
+        "asked": {n: v for n, v in dataclasses.asdict(asked).items() if n not in _LATER or v is not None},
         "options": {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()},
     }
 

@@ -62,6 +62,10 @@ class Options(RunOptions):
     """That the promise on the risk holds."""
     by: str = "total"
     """Uncertainty by which rows are left to a person."""
+    budget: float | None = None
+    """With --input: ask so many members of a row on average, as in 1.5; a column "members" says how many."""
+    max_loss: float | None = None
+    """With --input: ask as few members as turn at most this share of rows from right to wrong, as in 0.002."""
     rows: tyro.conf.OmitArgPrefixes[Rows] = field(default_factory=Rows)
     split: str = "test"
     """train, validation or test."""
@@ -87,6 +91,10 @@ def main(args: Sequence[str]) -> None:
         return
     if options.output is not None:
         raise UserError("--output needs --input, the rows to answer; predictions of a split are kept in the run")
+    if options.budget is not None or options.max_loss is not None:
+        raise UserError(
+            "--budget and --max-loss need --input; what they cost and lose on a split, analysis.adaptive says"
+        )
     chosen = [(options.split, dataset) for dataset in datasets_named(options.dataset).values() or [None]]
     chosen += [("test", dataset) for dataset in datasets_named(options.ood).values()]
     epochs = None if options.epochs is None else epochs_named(options.epochs)
@@ -144,6 +152,8 @@ def _answer(options: Options) -> None:
         risk=options.abstain_risk,
         confidence=options.confidence,
         by=options.by,
+        budget=options.budget,
+        max_loss=options.max_loss,
     )
     run = Run(options.runs[0])
     given = {name: value for name, value in vars(options.rows).items() if value is not None}
