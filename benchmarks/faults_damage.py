@@ -99,12 +99,13 @@ def damage(place: Path, cases: int, draw: random.Random, end: float) -> collecti
         kind = draw.choices(list(made), weights=[300, 150, 20, 2])[0]
         file, way = draw.choice(files[kind]), draw.choice(list(DAMAGES))
         one, other = made[kind]
+        there = other / _of_other_seed(file, other)
         count["files"] += 1
         for name in readers(kind, work):
             if name == "report" and case % 5:
                 continue
             _fresh(one, work)
-            DAMAGES[way](work / file, other / file, draw)
+            DAMAGES[way](work / file, there, draw)
             unchanged = (work / file).is_file() and (work / file).read_bytes() == (one / file).read_bytes()
             ended = command(readers(kind, work)[name])
             verdict = _verdict(name, ended, work, expected[kind][name], way, file)
@@ -118,6 +119,11 @@ def damage(place: Path, cases: int, draw: random.Random, end: float) -> collecti
 def _counts(path: Path) -> bool:
     """A report is shown and never read; a lock is empty."""
     return path.is_file() and path.stat().st_size > 0 and path.suffix != ".html" and "tensorboard" not in path.parts
+
+
+def _of_other_seed(file: Path, other: Path) -> Path:
+    """The same file where a folder is named by the seed."""
+    return file if (other / file).is_file() else Path(file.as_posix().replace("-seed0", "-seed1"))
 
 
 def _fresh(one: Path, work: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +20,20 @@ from lora_ensemble import registry
 from lora_ensemble.backbones.vit import ViT
 from lora_ensemble.cli.program import main
 from lora_ensemble.datasets.letters import Letters
+from lora_ensemble.disk.digests import digest_of_json
+from lora_ensemble.disk.fingerprints import changed
 from lora_ensemble.disk.records import write_record
 from lora_ensemble.errors import FileFormatError, RunFolderError, UserError
 from lora_ensemble.experiment import Experiment
+from lora_ensemble.fields import to_plain
 from lora_ensemble.methods.deep import Deep
+from lora_ensemble.predictions import Predictions
+from lora_ensemble.report import Results, summarise
+from lora_ensemble.runs.data import check_same_data
+from lora_ensemble.runs.documents import documents_in
+from lora_ensemble.runs.kept import prediction_key
+from lora_ensemble.runs.predicting import Wanted
+from lora_ensemble.runs.records import write_run
 from lora_ensemble.runs.run import Run, train
 from lora_ensemble.runs.wholeness import parts_of
 
@@ -303,3 +315,82 @@ def test_a_full_disk_while_predictions_are_kept(finished: Path, tmp_path: Path) 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert len(Run(folder).predict("test")) == 800
+
+
+# Stored predictions of a run that is trained again -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["another's", "truncated"])
+def test_train_makes_foreign_predictions_anew_and_says_so(run: Run, tmp_path: Path, damage: str) -> None:
+    before = run.predict("test")
+    (path,) = (run.folder / "predictions").glob("*.safetensors")
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        other = train(replace(run.experiment, seed=9), tmp_path / "other", on_progress=silent)
+        assert not torch.equal(other.predict("test").logits_MBC, before.logits_MBC)
+        shutil.copyfile(other.folder / "predictions" / path.name, path)
+    with pytest.warns(UserWarning, match="made anew"):
+        train(run.experiment, run.folder, on_progress=silent)
+    assert torch.equal(Predictions.load(path).logits_MBC, before.logits_MBC)
+    train(run.experiment, run.folder, on_progress=silent)  # and nothing is said of what is as it was
+
+
+def test_the_code_of_a_data_set_that_is_a_plugin_counts(experiment: Experiment) -> None:
+    data = experiment.dataset
+    path = Path(sys.modules[type(data).__module__].__file__ or "")
+    sha = hashlib.sha256(path.read_bytes()).hexdigest()
+    about = {"kind": "listed-digits", "from": sha, **to_plain(data)}
+    assert prediction_key(experiment, Wanted("test", data), None) == digest_of_json(
+        [experiment.determining(), about, "test", None]
+    )
+    own = Letters()
+    about = {"kind": "letters", **to_plain(own)}  # as ever: what is kept stays valid
+    assert prediction_key(experiment, Wanted("test", own), None) == digest_of_json(
+        [experiment.determining(), about, "test", None]
+    )
+
+
+def test_validation_data_count_where_training_stopped_early() -> None:
+    before = {"train.csv": "a", "validation.csv": "b", "test.csv": "c"}
+    now = {"train.csv": "a", "validation.csv": "x", "test.csv": "y"}
+    assert changed(before, now, training=True) == []
+    assert changed(before, now, training=True, validation=True) == ["validation.csv"]
+
+
+def test_a_run_that_stopped_early_refuses_other_validation_data(experiment: Experiment, tmp_path: Path) -> None:
+    early = replace(experiment, training=replace(experiment.training, early_stopping=1))
+    folder = tmp_path / "begun"
+    folder.mkdir()
+    data = {"train.txt": "a", "validation.txt": "b"}
+    write_run(folder / "run.json", early, data)
+    now = data | {"validation.txt": "c"}
+    check_same_data(folder, now)
+    with pytest.raises(RunFolderError, match=r"validation\.txt"):
+        check_same_data(folder, now, validation=True)
+
+
+# What is written about runs ----------------------------------------------------------------------------------------
+
+
+def test_verify_reads_results_and_reports(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run.folder
+    page = folder / "report.html"
+    assert main(["report", str(folder), "--output", str(page)]) == 0
+    Results("one", (summarise(run.predict("test"), "deep"),)).save(folder / "results.json")
+    assert {p.name: p.state for p in documents_in(folder)} == {"results.json": "whole", "report.html": "whole"}
+    text = page.read_text()
+    for path, edited in (
+        (page, text.replace("<h1", "<h1 ", 1)),
+        (folder / "results.json", (folder / "results.json").read_text().replace('"accuracy": 0.', '"accuracy": 1.', 1)),
+    ):
+        whole = path.read_text()
+        assert edited != whole
+        path.write_text(edited)
+        capsys.readouterr()
+        assert main(["verify", str(folder)]) == 2
+        assert "1 of" in capsys.readouterr().err.splitlines()[-1]
+        path.write_text(whole)
+    assert main(["verify", str(folder)]) == 0
+    page.write_text(text.rpartition("<!--")[0])  # as older versions wrote them
+    assert [p.state for p in documents_in(folder)] == ["whole", "no digest"]

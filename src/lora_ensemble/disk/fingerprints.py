@@ -36,6 +36,8 @@ _SPLIT = re.compile(r"(^|[-_.])(train|training|validation|valid|val|dev|test)([-
 _NO_DATA = re.compile(r"^\.|readme|licen[cs]e", re.IGNORECASE)
 _OTHERS = re.compile(r"(^|[-_./])(validation|valid|val|test)([-_./]|$)")
 
+_TEST = re.compile(r"(^|[-_./])test([-_./]|$)")
+
 Entry = tuple[str, str, int, int]
 """Path from the folder with slashes, path on disk, size, and time of change: for the memory of digests alone."""
 
@@ -65,16 +67,19 @@ def of_rows(labels: Any, ids: Sequence[str], classes: Sequence[str], examples: I
     return digest_of_bytes(*parts)
 
 
-def changed(before: Mapping[str, str], now: Mapping[str, str], *, training: bool = False) -> list[str]:
+def changed(
+    before: Mapping[str, str], now: Mapping[str, str], *, training: bool = False, validation: bool = False
+) -> list[str]:
     """Names of the parts that differ, are new or are gone; none where one of both fingerprints is not known.
 
     training: without the parts that hold nothing to train on, by their names the test and the validation split; where
-    nothing else would be left, with them."""
+    nothing else would be left, with them. validation: the validation split counts, too."""
     if not before or not now:
         return []
     names = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
-    if training and any(not _OTHERS.search(name) for name in before):
-        names = [name for name in names if not _OTHERS.search(name)]
+    others = _TEST if validation else _OTHERS
+    if training and any(not others.search(name) for name in before):
+        names = [name for name in names if not others.search(name)]
     return names
 
 

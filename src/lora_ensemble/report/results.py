@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_ensemble.analysis import Study, Table, table
+from lora_ensemble.disk.digests import DIGEST, check_seal, sealed
 from lora_ensemble.disk.files import atomic_write_text
 from lora_ensemble.errors import DataError, FileFormatError, UserError
 from lora_ensemble.fields import from_plain, to_plain
@@ -86,13 +87,15 @@ class Results:
         return table({method: [run.scores for run in runs] for method, runs in self.methods.items()}, columns)
 
     def save(self, path: str | Path) -> None:
-        """Write results.json, atomically, with a line per run. Raises UserError where the file is there and holds
-        something else."""
+        """Write results.json, atomically, with its digest and a line per run. Raises UserError where the file is there
+        and holds something else."""
         check_place(path)
         head = {"format": FORMAT, "version": VERSION, "title": self.title, "summary": self.summary}
         shown = {"about": dict(self.about), "study": None if self.study is None else to_plain(self.study)}
         lines = [f" {json.dumps(k)}: {_dumps(v)}" for k, v in {**head, **shown}.items()]
-        runs = ",\n  ".join(_dumps(run.to_dict()) for run in self.runs)
+        values = [run.to_dict() for run in self.runs]
+        lines.append(f' "{DIGEST}": {_dumps(sealed({**head, **shown, "runs": values})[DIGEST])}')
+        runs = ",\n  ".join(map(_dumps, values))
         atomic_write_text(path, "{\n" + ",\n".join([*lines, f' "runs": [\n  {runs}\n ]']) + "\n}\n")
 
     @classmethod
@@ -109,6 +112,7 @@ class Results:
             raise FileFormatError(f"{path} is JSON, but not of results ({FORMAT})")
         if data.get("version") != VERSION:
             raise FileFormatError(f"{path} has version {data.get('version')}, this library reads {VERSION}")
+        check_seal(Path(path), data)
         try:
             runs = tuple(RunResult.from_dict(run) for run in data["runs"])
             study = from_plain(Study, data["study"], "study") if data.get("study") else None

@@ -14,15 +14,16 @@ from lora_ensemble.runs.records import FINISHED, RUN, read_record
 _said: set[Path] = set()
 
 
-def check_same_data(folder: Path, now: Mapping[str, str], record: str = RUN) -> None:
+def check_same_data(folder: Path, now: Mapping[str, str], record: str = RUN, *, validation: bool = False) -> None:
     """Raises RunFolderError, naming what changed and the ways out, where the training data are no longer those that
-    the run in a folder was begun with. One of an older version did not record them: that is said, once."""
+    the run in a folder was begun with. One of an older version did not record them: that is said, once. validation:
+    whether the validation split has a say in what was trained, as with early stopping."""
     name = FINISHED if record == RUN and (folder / FINISHED).is_file() else record
     found = read_record(folder, name)
     if "data" not in found:
         not_recorded(folder)
         return
-    names = changed(fingerprint_of(folder / name, found["data"]), now, training=True)
+    names = changed(fingerprint_of(folder / name, found["data"]), now, training=True, validation=validation)
     if names:
         raise RunFolderError(
             f"the data of {folder} have changed since it was begun: {listed(names)}; give another folder with "

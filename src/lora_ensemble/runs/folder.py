@@ -38,7 +38,8 @@ def claim(folder: Path, experiment: Experiment, anew: bool = False) -> None:
         if ADOPTED in read_record(folder, RUN):
             raise RunFolderError(f"{folder} holds an ensemble that was adopted, not trained; give another folder")
         same_experiment(folder, experiment)
-        check_same_data(folder, experiment.dataset.fingerprint())
+        stopped_early = experiment.training.early_stopping is not None
+        check_same_data(folder, experiment.dataset.fingerprint(), validation=stopped_early)
         return
     write_run(folder / RUN, experiment, experiment.dataset.fingerprint())
 

@@ -55,9 +55,12 @@ def dataset_label(dataset: Dataset, experiment: Experiment) -> str:
 
 
 def prediction_key(experiment: Experiment, wanted: Wanted, weights: Path | None) -> str:
-    """Changes when predictions have to be computed anew, but for the data: with the configuration, the shift, and the
-    contents of the weights, a saved ensemble or a checkpoint (None: nothing was trained yet), wherever these lie."""
-    about = {"kind": registry.name_of(wanted.dataset), **to_plain(wanted.dataset)}
+    """Changes when predictions have to be computed anew, but for the data: with the configuration, the code of a data
+    set that is a plug-in, the shift, and the contents of the weights, a saved ensemble or a checkpoint (None: nothing
+    was trained yet), wherever these lie."""
+    about = registry.record(wanted.dataset)
+    if "from" in about:  # of where a plug-in's code comes from only its contents count
+        about["from"] = about["from"].get("sha256")
     shifted = [] if wanted.shift is None else [registry.record(wanted.shift)]
     contents = None if weights is None else _contents(weights)
     return digest_of_json([experiment.determining(), about, wanted.split, contents, *shifted])

@@ -18,6 +18,7 @@ from lora_ensemble.runs.folder import ENSEMBLE, claim, is_main_process, locked
 from lora_ensemble.runs.kept import keep, load_kept, older_prediction_key, place_of, prediction_key
 from lora_ensemble.runs.predicting import Wanted, predicted
 from lora_ensemble.runs.records import ADOPTED, FINISHED, RUN, read_record, write_finished
+from lora_ensemble.runs.renewing import renew_predictions
 from lora_ensemble.runs.wholeness import check_whole
 from lora_ensemble.training.progress import OnProgress, TerminalProgress
 
@@ -52,6 +53,7 @@ def train(
             _tidy(experiment, folder)
             if is_main_process():
                 calibrate_trained(Run(folder))
+                renew_predictions(Run(folder))
         elif on_progress is not None:
             _train(experiment, folder, on_progress)
         else:
@@ -250,17 +252,18 @@ class Run:
             return unsaved
         if not path.is_file():
             return None
-        weights = self._weights(wanted.step)
+        weights = self.weights(wanted.step)
         plain = wanted.shift is None and not wanted.features
         older = older_prediction_key(self.experiment, wanted.dataset, wanted.split, weights) if plain else None
         return load_kept(path, key, wanted, older)
 
     def _place(self, wanted: Wanted) -> tuple[Path, str]:
         """Where predictions are kept, and the key of those that are up to date."""
-        key = prediction_key(self.experiment, wanted, self._weights(wanted.step))
+        key = prediction_key(self.experiment, wanted, self.weights(wanted.step))
         return place_of(self.folder, self.experiment, wanted), key
 
-    def _weights(self, step: int | None) -> Path | None:
+    def weights(self, step: int | None = None) -> Path | None:
+        """Where the weights are that predictions are made with; None for those before training."""
         return self.folder / ENSEMBLE if step is None else self._checkpoint(step).folder if step else None
 
     def _predict(self, wanted: Wanted, loaded: tuple[LoadedBackbone, Ensemble]) -> Predictions:

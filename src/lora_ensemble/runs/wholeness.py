@@ -36,7 +36,7 @@ def parts_of(folder: Path) -> list[Part]:
         raise RunFolderError(f"{folder} holds no run: there is no {RUN} in it")
     return [
         *_records(folder),
-        _checked("ensemble", lambda: _ensemble(folder)),
+        checked("ensemble", lambda: _ensemble(folder)),
         *_checkpoints(folder),
         *_kept(folder),
     ]
@@ -72,11 +72,11 @@ def _records(folder: Path) -> Iterator[Part]:
             continue
 
         def look(name: str = name) -> Part:
-            return Part(name, _state(DIGEST in read_record(folder, name)))
+            return Part(name, state(DIGEST in read_record(folder, name)))
 
-        yield _checked(name, look)
+        yield checked(name, look)
     if (folder / CALIBRATION).exists():
-        yield _checked(CALIBRATION, lambda: _calibration(folder))
+        yield checked(CALIBRATION, lambda: _calibration(folder))
 
 
 def _calibration(folder: Path) -> Part:
@@ -87,7 +87,7 @@ def _calibration(folder: Path) -> Part:
 def _ensemble(folder: Path) -> Part:
     if not (folder / FINISHED).is_file() and not (folder / ENSEMBLE).exists():
         return Part(ENSEMBLE, "absent", "training has not come to its end")
-    return Part(ENSEMBLE, _state(check_ensemble(folder)))
+    return Part(ENSEMBLE, state(check_ensemble(folder)))
 
 
 def _checkpoints(folder: Path) -> Iterator[Part]:
@@ -99,9 +99,9 @@ def _checkpoints(folder: Path) -> Iterator[Part]:
             found = read_checkpoint(path)
             found.check()
             found.weights()
-            return Part(f"{CHECKPOINTS}/{path.name}", _state(None not in found.files.values()))
+            return Part(f"{CHECKPOINTS}/{path.name}", state(None not in found.files.values()))
 
-        yield _checked(f"{CHECKPOINTS}/{path.name}", look)
+        yield checked(f"{CHECKPOINTS}/{path.name}", look)
 
 
 def _kept(folder: Path) -> Iterator[Part]:
@@ -114,17 +114,19 @@ def _kept(folder: Path) -> Iterator[Part]:
         def look(path: Path = path) -> Part:
             rows = len(Predictions.load(path))
             with safe_open(path, framework="pt") as file:
-                state = _state(DIGEST in (file.metadata() or {}))
-            return Part(f"{PREDICTIONS}/{path.name}", state, f"{rows} rows")
+                found = state(DIGEST in (file.metadata() or {}))
+            return Part(f"{PREDICTIONS}/{path.name}", found, f"{rows} rows")
 
-        yield _checked(f"{PREDICTIONS}/{path.name}", look)
+        yield checked(f"{PREDICTIONS}/{path.name}", look)
 
 
-def _state(digest: bool) -> str:
+def state(digest: bool) -> str:
+    """Of a part that could be read."""
     return "whole" if digest else "no digest"
 
 
-def _checked(name: str, look: Callable[[], Part]) -> Part:
+def checked(name: str, look: Callable[[], Part]) -> Part:
+    """What a look at a part found, or that it is damaged."""
     try:
         return look()
     except UserError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lora_ensemble.cli.arguments import RunOptions, parse
 from lora_ensemble.errors import RunFolderError, UserError
+from lora_ensemble.printable import printable
 
 if TYPE_CHECKING:
     from lora_ensemble.runs.wholeness import Part
@@ -22,9 +23,11 @@ class Options(RunOptions):
 def main(args: Sequence[str]) -> None:
     options = parse(Options, args, "verify", f"{__doc__}\n\nRUN may hold many runs, as `compare` leaves them.")
 
+    from lora_ensemble.runs.documents import documents_in
     from lora_ensemble.runs.wholeness import parts_of
 
-    found = {run: parts_of(run) for folder in options.runs for run in _runs(folder)}
+    found = {run: [*parts_of(run), *documents_in(run)] for folder in options.runs for run in _runs(folder)}
+    found |= {folder: about for folder in options.runs if folder not in found and (about := [*documents_in(folder)])}
     print("\n".join(_table(found)))
     damaged = [f"{run}, {part.name}" for run, parts in found.items() for part in parts if not part.good]
     if damaged:
@@ -42,7 +45,8 @@ def _runs(folder: Path) -> Iterator[Path]:
 
 
 def _table(found: dict[Path, list[Part]]) -> Iterator[str]:
-    rows = [(str(run), part.name, part.state, part.about) for run, parts in found.items() for part in parts]
+    cells = [(str(run), part.name, part.state, part.about) for run, parts in found.items() for part in parts]
+    rows = [tuple(map(printable, row)) for row in cells]
     if len(found) == 1:
         rows = [("", *row[1:]) for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
