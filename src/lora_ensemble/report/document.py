@@ -22,8 +22,7 @@ def write_report(path: str | Path, results: Results) -> None:
     """Write `report` to a file, atomically. Raises UserError for one that cannot be written, and for one that is there
     and is no report."""
     check_place(path)
-    page = report(results)
-    atomic_write_text(path, f"{page}<!-- {digest_of_bytes(page.encode())} -->\n")
+    atomic_write_text(path, report(results))
 
 
 def check_report(path: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from lora_ensemble.disk.digests import digest_of_bytes
 from lora_ensemble.printable import printable
 from lora_ensemble.report.parts import Section, kind
 from lora_ensemble.report.results import Results
@@ -23,7 +24,12 @@ GENERATOR = "lora-ensemble report"
 
 
 def report(results: Results) -> str:
-    """The HTML document. The same results give the same text."""
+    """The HTML document, with its digest in the last line. The same results give the same text."""
+    page = _page(results)
+    return f"{page}<!-- {digest_of_bytes(page.encode())} -->\n"
+
+
+def _page(results: Results) -> str:
     script = _own("page.js")
     return (
         _environment()

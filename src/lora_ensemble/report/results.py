@@ -112,15 +112,16 @@ class Results:
             raise FileFormatError(f"{path} is JSON, but not of results ({FORMAT})")
         if data.get("version") != VERSION:
             raise FileFormatError(f"{path} has version {data.get('version')}, this library reads {VERSION}")
-        check_seal(Path(path), data)
         try:
             runs = tuple(RunResult.from_dict(run) for run in data["runs"])
             study = from_plain(Study, data["study"], "study") if data.get("study") else None
-            return cls(data["title"], runs, data["summary"], data["about"], study)
+            found = cls(data["title"], runs, data["summary"], data["about"], study)
         except KeyError as error:
             raise FileFormatError(f"{path} is not a complete results file: {error} is missing") from error
         except (UserError, TypeError, AttributeError) as error:
             raise FileFormatError(f"{path} holds no usable results: {error}") from error
+        check_seal(Path(path), data)
+        return found
 
 
 def check_place(path: str | Path) -> None:
