@@ -205,7 +205,8 @@ def campaign(
             worst = max(worst, time.monotonic() - began)
 
     once()
-    return {**count, "slowest s": round(worst, 2)}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {**count, "slowest s": round(worst, 2), "peak MiB": peak}
 
 
 def main() -> None:
@@ -222,7 +223,7 @@ def main() -> None:
         print(f"| {name} | {found[name]} |", flush=True)
     total = collections.Counter[str]()
     for count in found.values():
-        total.update({key: value for key, value in count.items() if key != "slowest s"})
+        total.update({key: value for key, value in count.items() if key not in ("slowest s", "peak MiB")})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{dict(total)}; peak memory {peak:.0f} MiB; slowest {max(c['slowest s'] for c in found.values())} s")
     if asked.json:

@@ -75,13 +75,26 @@ def test_weights_are_evaluated_and_exported(tmp_path, data, backbone, weights, c
     words = ("CIFAR10_settings_LoRA1", "LoRA_Former", 2, weights, "--output", output, "--as-published")
     assert settings(*words, data=data, backbone=backbone) == 0
     out, _ = capsys.readouterr()
-    assert (output / "member-001" / "adapter_model.safetensors").is_file()
-    ensemble, dataset = Ensemble.from_pretrained(output), DATASETS["CIFAR10"][0](data=str(data))
+    assert (output / "ensemble" / "member-001" / "adapter_model.safetensors").is_file()
+    ensemble, dataset = Ensemble.from_pretrained(output / "ensemble"), DATASETS["CIFAR10"][0](data=str(data))
     predictions = predict(ensemble, dataset, device="cpu")
     assert torch.allclose(
         predictions.logits_MBC, predict(load_weights(weights, backbone), dataset, device="cpu").logits_MBC, atol=1e-4
     )
     assert f"{published_scores(predictions)['nll']:.4f}" in out
+    run = Run(output)
+    assert torch.equal(run.predict("test").logits_MBC, Run(output).predict("test").logits_MBC)
+    assert torch.allclose(run.predict("test").logits_MBC, predictions.logits_MBC, atol=1e-4)
+    assert run.adopted["weights"] == weights.name
+    ood = ["--ood", f"cifar10={data}"]
+    assert main(["evaluate", str(output), *ood]) == 0
+    assert "auroc_msp" in capsys.readouterr().out
+    assert main(["report", str(output), *ood, "--output", str(tmp_path / "report.html")]) == 0
+    assert settings(*words, data=data, backbone=backbone) == 0  # it is there, and its predictions are kept
+    assert capsys.readouterr().out.endswith(out)
+    others = (*words[:3], weights, "--output", tmp_path)
+    assert settings(*others, data=data, backbone=backbone) == 2
+    assert "not empty" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_other_numbers_than_asked_for_are_one_line(data, backbone, weights, capsys):
@@ -111,6 +124,31 @@ def test_training_ends_in_a_run_and_its_scores(tmp_path, data, backbone, capsys)
     assert (run.cost["steps"], run.experiment.training.data_order, run.experiment.seed) == (2, "fixed", 42)
     out = capsys.readouterr().out
     assert f"{published_scores(run.predict('test'))['accuracy']:.4f}" in out
+
+
+def test_settings_that_only_evaluate_bce_and_a_weight_for_each_class(tmp_path, capsys):
+    values = published()["CIFAR10/final/CIFAR10_settings_LoRA1"] | {
+        "training.training": False,
+        "training.loss": "binary_cross_entropy",
+        "training.class_weights": [1, 2.5] + [1] * 8,
+    }
+    content: dict = {}
+    for key, value in values.items():
+        section, name = key.split(".")
+        content.setdefault(f"{section}_settings", {})[name] = value
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(content))
+    assert main(["settings", str(path), "LoRA_Former", "2", "--show"]) == 0
+    training = json.loads(capsys.readouterr().out)["training"]
+    assert training["loss"] == "binary-cross-entropy"
+    assert training["class_weight_values"] == [1, 2.5] + [1] * 8
+    assert main(["settings", str(path), "LoRA_Former", "2", "--output", str(tmp_path / "run")]) == 2
+    assert "training.training = false only evaluates" in capsys.readouterr().err.splitlines()[-1]
+    for wrong in ([], ["heavy"], "EN", 3):
+        content["training_settings"]["class_weights"] = wrong
+        path.write_text(json.dumps(content))
+        assert main(["settings", str(path), "LoRA_Former", "2", "--show"]) == 2
+        assert "training.class_weights" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_settings_of_one_name_have_folders_of_their_own(tmp_path):

@@ -68,3 +68,27 @@ def test_one_fold(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixtur
     assert Run(tmp_path / "fold-3").experiment.to_dict()["dataset"]["fold"] == 3
     assert main(["settings", *words, "--output", str(tmp_path), "--fold", "6"]) == 2
     assert "--fold 6: there are 1, 2, 3, 4, 5" in capsys.readouterr().err
+
+
+def test_an_ast_of_audioset_from_a_local_folder(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import ASTConfig, ASTForAudioClassification
+
+    torch.manual_seed(0)
+    config = ASTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, max_length=64, num_labels=9
+    )
+    ASTForAudioClassification(config).save_pretrained(tmp_path / "ast")
+    content = json.loads(Path(words[0]).read_text())
+    content["model_settings"]["audioset_pretraining"] = True
+    settings = tmp_path / "audioset.json"
+    settings.write_text(json.dumps(content))
+    asked = [str(settings), *words[1:5], "--backbone", str(tmp_path / "ast"), "--fold", "1", "--device", "cpu"]
+    assert main(["settings", *asked, "--output", str(tmp_path / "all")]) == 0
+    run = Run(tmp_path / "all" / "fold-1")
+    assert run.experiment.backbone.name == str(tmp_path / "ast")  # type: ignore[attr-defined]
+    assert run.experiment.backbone.weights is None  # type: ignore[attr-defined]
+    assert run.predict("test").logits_MBC.shape == (2, 50, 50)
+    main(["settings", *asked[:-5], str(tmp_path / "none"), "--fold", "1", "--output", str(tmp_path / "other")])
+    assert "none" in capsys.readouterr().err.splitlines()[-1]

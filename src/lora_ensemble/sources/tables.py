@@ -44,7 +44,7 @@ def stream(path: Path, encoding: str = UTF_8) -> Iterator[tuple[str, Row]]:
             f"encoding = {encoding!r}: {error}; expected a name such as utf-8, latin-1 or utf-16"
         ) from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def cell(row: Row, name: str, where: str) -> Any:

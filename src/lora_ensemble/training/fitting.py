@@ -90,6 +90,10 @@ def fit(
     if training.gradient_checkpointing:
         ensemble.gradient_checkpointing_enable()
     ensemble.class_weights = _class_weights(split, training)
+    if training.loss is not None:
+        if ensemble.objective is not None:
+            raise ConfigurationError([f"training.loss = {training.loss!r}: the backbone brings a loss of its own"])
+        ensemble.loss_name = training.loss
     with _quiet(), accelerated(device, training.precision) as accelerator:
         return _run(ensemble, split, backbone, training, seed, folder, on_progress, validation, accelerator)
 

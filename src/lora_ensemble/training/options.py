@@ -11,7 +11,7 @@ NO_EFFECT = frozenset(
 )
 """Fields that change cost or convenience and no result: a run may be resumed with other values."""
 
-ADDED = frozenset({"class_weight_values", "early_stopping", "validation_batches"})
+ADDED = frozenset({"class_weight_values", "early_stopping", "loss", "validation_batches"})
 """Fields that came after version 0.1.0: at their default they do not count among what determines a result, so that what
 was made before stays what it was."""
 
@@ -74,6 +74,9 @@ class Training:
     """ens: beta of the effective number (1 - beta^n) / (1 - beta)."""
     class_weight_values: tuple[float, ...] | None = None
     """Weights of the classes in their order, in place of weights by number; only their ratios count."""
+
+    loss: Literal["cross-entropy", "binary-cross-entropy"] | None = None
+    """What is minimised: cross-entropy if none; binary-cross-entropy takes each class against all others."""
 
     early_stopping: int | None = None
     """Stop when the loss on the validation split has not fallen for so many epochs; the best epoch's weights stay."""

@@ -14,6 +14,7 @@ from tyro.conf import Positional
 
 from lora_ensemble.cli.arguments import PROGRAM, parse
 from lora_ensemble.errors import UserError
+from lora_ensemble.printable import printable
 
 if TYPE_CHECKING:
     from lora_ensemble.experiment import Experiment
@@ -35,7 +36,7 @@ class Options:
     as_published: bool = False
     """Do what the published code does, as far as can be, not what the settings mean."""
     output: Path | None = None
-    """Run folder, by default in runs; with weights, a folder for the ensemble, one adapter folder per member."""
+    """Run folder, by default in runs; with weights, too: `evaluate`, `report` and `export` take it as any other."""
     data: str | None = None
     """Hub id or folder of the data. Default: the data set's own."""
     backbone: str | None = None
@@ -66,6 +67,8 @@ def main(args: Sequence[str]) -> None:
     if options.show:
         print(made.to_json())
         return
+    if options.weights is None and asked.settings.get("training.training") is False:
+        raise UserError(f"settings {options.name}: training.training = false only evaluates: give the weights, too")
     folder = options.output or default_folder(asked)
     if asked.audio and options.weights is None and options.fold is None:
         _cross_validated(made, folder, options.as_published)
@@ -73,7 +76,7 @@ def main(args: Sequence[str]) -> None:
     if options.weights is None:
         predictions = _trained(made, folder if options.fold is None else folder / f"fold-{options.fold}")
     else:
-        predictions = _loaded(made, asked, options)
+        predictions = _adopted(made, asked, options, options.output or _evaluated(folder, options.weights))
     scores = published_scores(predictions) if options.as_published else evaluate(predictions)
     print(scores.to_markdown().rstrip())
 
@@ -82,7 +85,8 @@ def _configured(made: Experiment, options: Options) -> Experiment:
     training = dataclasses.replace(made.training, device=options.device)
     backbone, dataset = made.backbone, made.dataset
     if options.backbone is not None:
-        backbone = dataclasses.replace(backbone, weights=options.backbone)  # type: ignore[call-arg]
+        audioset = getattr(backbone, "weights", options.backbone) is None  # then it is `name` that says from where
+        backbone = dataclasses.replace(backbone, **{"name" if audioset else "weights": options.backbone})
     if options.data is not None:
         dataset = dataclasses.replace(dataset, data=options.data)  # type: ignore[call-arg]
     if options.fold is not None:
@@ -100,6 +104,11 @@ def default_folder(asked: Request) -> Path:
     return Path("runs") / "-".join(words)
 
 
+def _evaluated(folder: Path, weights: str) -> Path:
+    """Another one for each weights file."""
+    return folder.with_name(f"{folder.name}-{Path(weights).name.removesuffix('.pt')}")
+
+
 def _cross_validated(made: Experiment, folder: Path, as_published: bool) -> None:
     """All folds. The published rule scores the epoch that is best on the test folds, so each is kept."""
     from lora_ensemble.cli.commands.cross_validate import print_scores
@@ -107,7 +116,7 @@ def _cross_validated(made: Experiment, folder: Path, as_published: bool) -> None
 
     if as_published:
         made = dataclasses.replace(made, training=dataclasses.replace(made.training, save="epoch"))
-    print(f"folder of the folds: {folder}", file=sys.stderr)
+    print(f"folder of the folds: {printable(str(folder))}", file=sys.stderr)
     rule: Rule = "best-mean-accuracy" if as_published else "last"
     print_scores(cross_validate(made, folder), rule)
 
@@ -115,7 +124,7 @@ def _cross_validated(made: Experiment, folder: Path, as_published: bool) -> None
 def _trained(made: Experiment, folder: Path) -> Predictions:
     from lora_ensemble.runs.run import train
 
-    print(f"run folder: {folder}", file=sys.stderr)
+    print(f"run folder: {printable(str(folder))}", file=sys.stderr)
     run = train(made, folder)
     print(
         f"trained in {run.cost['seconds']:.0f} s; more scores: {PROGRAM} evaluate {shlex.quote(str(folder))}",
@@ -124,26 +133,13 @@ def _trained(made: Experiment, folder: Path) -> Predictions:
     return run.predict("test")
 
 
-def _loaded(made: Experiment, asked: Request, options: Options) -> Predictions:
-    from lora_ensemble.disk.folders import new_folder
-    from lora_ensemble.interop.prs_eth import load_weights, predict
-    from lora_ensemble.interop.prs_eth.command_line import DATASETS
+def _adopted(made: Experiment, asked: Request, options: Options, folder: Path) -> Predictions:
+    from lora_ensemble.interop.prs_eth.adopting import adopt_weights
 
     assert options.weights is not None
-    values = asked.settings.values
-    if options.output is not None and options.output.exists():
-        raise UserError(f"{options.output} exists; give another folder with --output")
-    ensemble = load_weights(
-        options.weights,
-        options.backbone,
-        members=asked.members,
-        r=values.get("LoRA.rank"),
-        num_classes=DATASETS[values["data.data_set"]][1],
-        p_drop=values.get("MCDropout.p_drop"),
-        seed=made.seed,
+    run = adopt_weights(options.weights, asked, folder, options.backbone, made)
+    print(
+        f"run folder: {printable(str(folder))}; more scores: {PROGRAM} evaluate {shlex.quote(printable(str(folder)))}",
+        file=sys.stderr,
     )
-    if options.output is not None:
-        with new_folder(options.output) as partial:
-            ensemble.save_pretrained(partial)
-        print(f"ensemble: {options.output}", file=sys.stderr)
-    return predict(ensemble, made.dataset, device=options.device, seed=made.seed)
+    return run.predict("test")

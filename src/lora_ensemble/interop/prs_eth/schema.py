@@ -46,14 +46,14 @@ KEYS: dict[str, str | tuple[Any, ...]] = {
     "data.fstride": "whole number",
     "data.tstride": "whole number",
     "data.audio_length": "whole number",
-    "training.training": (True,),
+    "training.training": "true or false",
     "training.mode": ("snapshot",),
     "training.max_epochs": "whole number",
     "training.random_seed": "whole number",
     "training.max_steps": "whole number",
     "training.steps_lr_warmup": "whole number",
-    "training.loss": ("cross_entropy",),
-    "training.class_weights": ("uniform", "INS", "ISNS", "ENS"),
+    "training.loss": ("cross_entropy", "binary_cross_entropy"),
+    "training.class_weights": "class weights",
     "training.ENS_beta": "number",
     "training.optimizer": ("Adam", "AdamW", "SGD"),
     "training.learning_rate": "number",
@@ -100,6 +100,7 @@ REQUIRED = (
     "training.training_batch_size",
     "training.training_augmentation",
 )
+CLASS_WEIGHTS = ("uniform", "INS", "ISNS", "ENS")
 AUGMENTATIONS = ("flip", "rotate", "standardize", "no_standardize")
 
 
@@ -123,7 +124,17 @@ def _problem(key: str, value: Any) -> str | None:
     if rule == "augmentation" and isinstance(value, list):
         wrong = next((str(word) for word in value if word not in AUGMENTATIONS), None)
         return wrong and f"{key}: {wrong!r} is none of {', '.join(AUGMENTATIONS)}{_near(wrong, AUGMENTATIONS)}"
+    if rule == "class weights":
+        return _problem_of_weights(key, value)
     return None if _is(value, rule) else f"{key} = {value!r}: must be {'' if ' or ' in rule else 'a '}{rule}"
+
+
+def _problem_of_weights(key: str, value: Any) -> str | None:
+    """A word, or a list with the weight of each class."""
+    if value in CLASS_WEIGHTS or (isinstance(value, list) and value and all(_is(v, "number") for v in value)):
+        return None
+    near = _near(str(value), CLASS_WEIGHTS)
+    return f"{key} = {value!r}: must be {' or '.join(map(repr, CLASS_WEIGHTS))}, or a list of numbers{near}"
 
 
 def _is(value: Any, rule: str) -> bool:

@@ -177,13 +177,21 @@ def _training(asked: Request) -> Training:
         optimizer="adam" if published and not sgd else v["training.optimizer"].lower(),
         clip="joint" if published else "member",
         warmup_steps=int(get("training.steps_lr_warmup", 0)),
-        class_weights=v["training.class_weights"].lower(),
+        **_class_weights(v["training.class_weights"]),
+        loss="binary-cross-entropy" if get("training.loss") == "binary_cross_entropy" else None,
         ens_beta=float(get("training.ENS_beta", 0.9991)),
         precision="fp16" if get("training.use_amp") else "fp32",
         members_per_pass=get("LoRA.chunk_size") if asked.method == "lora" else None,
         data_order="fixed" if published and not v["data.shuffle"] else "shared",
         **_schedule(asked),
     )
+
+
+def _class_weights(given: str | list[float]) -> dict[str, Any]:
+    """By the number of examples, or a weight for each class."""
+    if isinstance(given, list):
+        return {"class_weight_values": tuple(map(float, given))}
+    return {"class_weights": given.lower()}
 
 
 def _max_steps(asked: Request) -> int:
