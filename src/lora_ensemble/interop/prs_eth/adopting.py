@@ -65,7 +65,7 @@ def _backbone(ensemble: Ensemble, made: Experiment, given: str | None) -> Any:
         fields = {name: value for name, value in ensemble.source.items() if name != "num_classes"}
         found = registry.restored("backbones", fields, "backbone")
         of_ast = given is not None and not isinstance(found, TorchvisionVit)
-        return dataclasses.replace(found, weights=given) if of_ast else found  # type: ignore[type-var]
+        return dataclasses.replace(found, weights=given) if of_ast else found
     if isinstance(made.backbone, TorchvisionVit):
         return dataclasses.replace(made.backbone, normalisation="none")
     return made.backbone
