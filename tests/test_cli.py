@@ -203,6 +203,26 @@ def test_evaluate_takes_seeds_together(runs, capsys):
     assert printed["digits-single"]["nll"]["std"] is None
 
 
+def test_evaluate_shows_the_main_scores_and_all_where_asked(runs, capsys):
+    assert main(["evaluate", str(runs[0])]) == 0
+    shown = capsys.readouterr()
+    rows = [line.split("|")[1].split()[0] for line in shown.out.splitlines()[2:]]
+    assert {"accuracy", "nll", "brier", "ece_15", "aurc", "total", "epistemic"} <= set(rows)
+    assert len(rows) < 12
+    assert "--scores all shows the others" in shown.err
+    assert main(["evaluate", str(runs[0]), "--scores", "all"]) == 0
+    from lora_ensemble import Run, evaluate
+
+    assert len(capsys.readouterr().out.splitlines()) == 2 + len(evaluate(Run(runs[0]).predict("test"), intervals=False))
+
+
+def test_evaluate_pairs(runs, capsys):
+    assert main(["evaluate", *map(str, runs), "--paired"]) == 2
+    assert "give one run of each method, there are several seeds of" in capsys.readouterr().err
+    assert main(["evaluate", str(runs[0]), str(runs[-1]), "--paired", "--scores", "nll"]) == 0
+    assert capsys.readouterr().out.startswith("| score | a | b | a - b | 95 % interval | p, corrected | better |")
+
+
 def test_evaluate_concatenates(runs, capsys):
     from lora_ensemble import Predictions, Run, evaluate
 

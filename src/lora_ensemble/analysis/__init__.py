@@ -18,6 +18,7 @@ from lora_ensemble.analysis.joint import dyadic_log_score
 from lora_ensemble.analysis.learned_members import learned_members
 from lora_ensemble.analysis.members_curve import MembersCurve, members_curve
 from lora_ensemble.analysis.paired import Paired, holm, paired
+from lora_ensemble.analysis.pairs import Pair, Pairs, all_pairs
 from lora_ensemble.analysis.raw_and_calibrated import evaluate_both
 from lora_ensemble.analysis.reliability import Reliability, reliability
 from lora_ensemble.analysis.risk_coverage import RiskCoverage, risk_coverage
@@ -35,7 +36,9 @@ __all__ = [
     "EpochsCurve",
     "Kept",
     "MembersCurve",
+    "Pair",
     "Paired",
+    "Pairs",
     "PredictionSets",
     "Reliability",
     "RiskCoverage",
@@ -46,6 +49,7 @@ __all__ = [
     "Table",
     "Temperature",
     "abstain",
+    "all_pairs",
     "calibrate",
     "compare_calibrations",
     "conformal",

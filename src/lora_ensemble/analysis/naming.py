@@ -9,6 +9,10 @@ from lora_ensemble.analysis.uncertainty import plugin
 
 AFTER = ("nll", "ece_15")
 """Scores whose value after calibration stands beside them in a table for which no columns are named."""
+ALL = "all"
+"""In place of the names of scores: every one."""
+SUMMARY = ("aurc", "total", "aleatoric", "epistemic", "auroc_msp")
+"""Scores that are shown of one run unasked, beside the columns of a table of several."""
 _ARROWS = {"higher": "\u00a0↑", "lower": "\u00a0↓", None: ""}
 
 
@@ -44,3 +48,11 @@ def common(available: Iterable[str]) -> tuple[str, ...]:
     places |= {f"{CALIBRATED}{name}": places[name] + 0.5 for name in AFTER if name in places}
     found = [name for name in dict.fromkeys(available) if name.partition("[")[0] in places]
     return tuple(sorted(found, key=lambda name: places[name.partition("[")[0]]))
+
+
+def summary(available: Iterable[str]) -> tuple[str, ...]:
+    """The scores of one run that are read at once, in the order in which they are available: what `common` shows of
+    several, and `SUMMARY`."""
+    names = list(dict.fromkeys(available))
+    shown = set(common(names)) | {name for name in names if name.partition("[")[0] in SUMMARY}
+    return tuple(name for name in names if name in shown)

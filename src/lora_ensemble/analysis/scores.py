@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,16 @@ class Scores(Mapping[str, float]):
         """The values by name, and those after calibration as `calibrated_<name>`: a row of a table."""
         after = {} if self.calibrated is None else self.calibrated.point
         return {**self.point, **{f"{CALIBRATED}{name}": value for name, value in after.items()}}
+
+    def only(self, names: Collection[str]) -> Scores:
+        """Some of the scores, in their order here. Raises UnknownNameError for a name that there is not."""
+        for name in names:
+            if name not in self.point:
+                raise UnknownNameError("score", name, self.point)
+        tables = (self.point, self.intervals, self.per_member)
+        point, intervals, per_member = ({n: v for n, v in table.items() if n in names} for table in tables)
+        after = None if self.calibrated is None else self.calibrated.only(names)
+        return Scores(point, intervals, per_member, self.about, after)  # type: ignore[arg-type]
 
     def interval(self, name: str) -> tuple[float, float]:
         """The 95 % interval of a score, (low, high). Raises UnknownNameError for a score without one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,8 +19,9 @@ from lora_ensemble.errors import UserError
 from lora_ensemble.printable import printable
 
 if TYPE_CHECKING:
-    from lora_ensemble.analysis import EpochsCurve, Scores
-    from lora_ensemble.contracts import Dataset
+    from lora_ensemble.analysis import EpochsCurve, Scores, Table
+    from lora_ensemble.contracts import Calibration, Dataset
+    from lora_ensemble.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Options:
     dataset: str | None = None
     """Another labelled data set to score, NAME or NAME=FOLDER, whose classes are the run's, or the first of them."""
     scores: Words = ()
-    """Columns of the table, with commas or spaces. Default: the most common."""
+    """Scores to show, with commas or spaces, or all. Default: the main ones; --format json has all of one run."""
     format: Literal["markdown", "json", "latex"] = "markdown"
     """How to print."""
     pooling: Literal["mean-of-probabilities", "softmax-of-mean-logits"] = "mean-of-probabilities"
@@ -51,6 +52,9 @@ class Options:
     shift: str | None = None
     """Scores against severity after what may be wrong with rows: corruptions (all), or names of `lora-ensemble list
     shifts` with commas; :severity=1,3,5 for some of the five."""
+    paired: bool = False
+    """Which of the runs or files are better than which, on the same samples: differences of --scores (default: the main
+    ones), calibrated where there is a calibration, with intervals and p-values corrected for all comparisons."""
     files: OmitArgPrefixes[ScoredFileOptions] = field(default_factory=ScoredFileOptions)
 
 
@@ -62,6 +66,9 @@ def main(args: Sequence[str]) -> None:
         for name in ("dataset", "per_fold", "epochs", "shift")
     ]
     check_kinds(folders, files, options.files, [*of_runs, ("--split", options.split != "test")])
+    if options.paired:
+        print(_paired(folders, files, options).rstrip())
+        return
     if files:
         print(_rendered(_of_files(files, options), options).rstrip())
         return
@@ -76,6 +83,46 @@ def main(args: Sequence[str]) -> None:
         print(_by_epoch(options, ood, other).rstrip())
         return
     print(_rendered(_of_runs(options, ood, other), options).rstrip())
+
+
+def _paired(folders: Sequence[Path], files: Sequence[Path], options: Options) -> str:
+    """Of the calibrated predictions, where there is a calibration and none of --raw."""
+    from lora_ensemble.analysis import all_pairs
+    from lora_ensemble.analysis.pairs import MAIN
+
+    others = {
+        "--ood": options.ood,
+        "--shift": options.shift,
+        "--epochs": options.epochs,
+        "--per-fold": options.per_fold,
+    }
+    if with_it := [flag for flag, value in others.items() if value]:
+        raise UserError(f"--paired does not go with {with_it[0]}: it compares on the same samples")
+    methods = {}
+    for label, p, calibration in _given(folders, files, options):
+        calibrated = calibration is not None and not options.raw
+        methods[f"{label}, calibrated" if calibrated else label] = calibration(p) if calibrated and calibration else p
+    found = all_pairs(methods, items(options.scores) or MAIN)
+    renderings = {"markdown": found.to_markdown, "latex": found.to_latex, "json": found.to_json}
+    return renderings[options.format]()
+
+
+def _given(
+    folders: Sequence[Path], files: Sequence[Path], options: Options
+) -> Iterator[tuple[str, Predictions, Calibration | None]]:
+    """Each method's label, its predictions, and its calibration where it has one."""
+    from lora_ensemble.studies.groups import by_experiment, calibration_of, ensembles, joined
+
+    if files:
+        for each in read_given(files, options.files, None, options.concat):
+            yield each.label, each.predictions, each.calibration
+        return
+    groups = by_experiment(folders)
+    if several := [label for label, runs in groups.items() if len(runs) > 1]:
+        raise UserError(f"--paired: give one run of each method, there are several seeds of {several[0]}")
+    other = _other(options.dataset)
+    for label, runs in ensembles(groups, options.concat):
+        yield label, joined(runs, options.split, other), calibration_of(runs, options.split)
 
 
 def _of_files(files: Sequence[Path], options: Options) -> dict[str, list[Scores]]:
@@ -175,10 +222,19 @@ def _by_epoch(options: Options, ood: Mapping[str, Dataset], other: Dataset | Non
 
 def _rendered(scored: dict[str, list[Scores]], options: Options) -> str:
     from lora_ensemble.analysis import table
+    from lora_ensemble.analysis.naming import ALL, summary
 
     (first, *more), *others = scored.values()
     rows = {label: [scores.with_calibrated() for scores in seeds] for label, seeds in scored.items()}
-    shown = table(rows, items(options.scores) or None) if more or others or options.scores else first
+    asked = items(options.scores)
+    every = asked == [ALL]
+    if more or others or (asked and not every):
+        names = list(dict.fromkeys(name for runs in rows.values() for scores in runs for name in scores))
+        shown: Scores | Table = table(rows, names if every else asked or None)
+    else:
+        shown = first if every or options.format == "json" else first.only(summary(first))
+        if len(shown) < len(first):
+            print(f"{len(shown)} of {len(first)} scores; --scores all shows the others", file=sys.stderr)
     if options.format == "json":
         return shown.to_json()
     return shown.to_markdown() if options.format == "markdown" else shown.to_latex()
