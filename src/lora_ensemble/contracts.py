@@ -199,6 +199,11 @@ class Method(_Component, ABC):
     members: int = 4
     """Number of members M."""
 
+    @property
+    def splits_read(self) -> tuple[str, ...]:
+        """Splits beside "train" that the ensemble looks at when training is over: "validation", or none."""
+        return ()
+
     @abstractmethod
     def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
         """Rewrite the model (in place) into an untrained ensemble; member m is drawn from a generator of (seed, m)."""

@@ -16,7 +16,8 @@ from lora_ensemble.training.options import ADDED, NO_EFFECT
 from lora_ensemble.training.options import Training as Training
 
 _PLUGINS = {"backbone": "backbones", "method": "methods", "dataset": "datasets"}
-_ADDED = {f"training.{name}" for name in ADDED} | {"method.last", "method.read_rows"}
+_ADDED = {f"training.{name}" for name in ADDED}
+_ADDED |= {f"method.{name}" for name in ("last", "read_rows", "repulsion", "bandwidth")}
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,10 @@ class Experiment:
         if self.training.early_stopping is not None and "validation" not in self.dataset.splits:
             name = registry.name_of(self.dataset)
             found.append(f"training.early_stopping: dataset {name!r} has no split 'validation'")
+        name = registry.name_of(self.dataset)
+        for split in self.method.splits_read:
+            if split not in self.dataset.splits:
+                found.append(f"method {registry.name_of(self.method)!r} looks at {split!r}, which {name!r} has not")
         if self.dataset.modality != self.backbone.modality:
             found.append(
                 f"dataset {registry.name_of(self.dataset)!r} holds {self.dataset.modality}, backbone "

@@ -67,6 +67,12 @@ class LoraEnsembleConfig(LoraConfig):
     )
     adapter: str = field(default="lora", metadata={"help": "Kind of adapter (engine/layers), or none."})
     lora_l2: float = field(default=0.0, metadata={"help": "Weight of the sum of ||B A||_F^2 in a member's loss."})
+    repulsion: float | None = field(
+        default=None, metadata={"help": "Weight of the repulsion of the members' answers; see engine/repulsion.py."}
+    )
+    bandwidth: float | None = field(
+        default=None, metadata={"help": "Of the repulsion's kernel. None: the median distance, anew in each batch."}
+    )
     also_trained: list[str] | None = field(
         default=None, metadata={"help": "Names of modules or parameters that are trained, too, one for all members."}
     )

@@ -18,6 +18,7 @@ from transformers.utils.generic import ModelOutput
 
 from lora_ensemble.engine.attention import training_attention
 from lora_ensemble.engine.folding import batch_size, chunk
+from lora_ensemble.engine.hooks import TrainingHooks
 from lora_ensemble.engine.inputs import as_labels, named
 from lora_ensemble.engine.losses import LOSSES, check_labels
 from lora_ensemble.engine.prediction import logits_of_batches
@@ -41,7 +42,7 @@ class EnsembleOutput(ModelOutput):
 Objective = Callable[[Tensor, Tensor], Tensor]
 
 
-class Ensemble(nn.Module):
+class Ensemble(TrainingHooks, nn.Module):
     """M members over the same inputs. Subclasses say how a range of members is run (`member_logits`), and how they are
     saved; everything else (loss, passes, clipping per member, prediction) is here.
 
@@ -123,9 +124,6 @@ class Ensemble(nn.Module):
         """A regularisation term added to each member's loss, (len(members),), or None."""
         return None
 
-    def on_cycle_end(self, cycle: int) -> None:
-        """The learning-rate schedule reached the end of its cycle number `cycle` (from 0)."""
-
     def trained_members(self) -> range:
         """Members that a training step runs; MC dropout and snapshots train one network."""
         return range(self.members)
@@ -177,8 +175,8 @@ class Ensemble(nn.Module):
         if not shared:
             labels = labels.unflatten(0, (len(members), -1))
         losses = self._losses(logits, labels)
-        penalty = self.penalty_M(members)
-        total = losses.sum() if penalty is None else losses.sum() + penalty.sum()
+        penalties = (self.penalty_M(members), self.repulsion_M(logits, members))
+        total = sum((p.sum() for p in penalties if p is not None), start=losses.sum())
         return EnsembleOutput(loss=total, logits=logits, member_losses=losses)
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from lora_ensemble.engine.layers.per_member import per_member
 from lora_ensemble.engine.open_attention import close_attention, open_attention
 from lora_ensemble.engine.provenance import source_of
 from lora_ensemble.engine.reads import find_read_rows
+from lora_ensemble.engine.repulsion import log_density
 from lora_ensemble.engine.targets import find_targets
 from lora_ensemble.engine.tasks import find_task
 from lora_ensemble.engine.trunk import SharedTrunk, forget_trunk
@@ -126,6 +127,14 @@ class LoraEnsemble(Ensemble):
         if not norms:
             raise ConfigurationError([f"lora_l2: adapter = {self.config.adapter!r} has nothing that it penalises"])
         return self.config.lora_l2 * torch.stack(norms).sum(0)
+
+    def repulsion_M(self, logits: Tensor, members: range) -> Tensor | None:
+        """config.repulsion times the logarithm of the density of the members' answers; see `repulsion`."""
+        if not self.config.repulsion or not self.training:
+            return None
+        if len(members) < self.members:
+            raise ConfigurationError([f"repulsion: all {self.members} members must run in one pass"])
+        return self.config.repulsion * log_density(logits, self.config.bandwidth)
 
     def member_gradients(self) -> Iterable[tuple[range, list[Tensor]]]:
         groups: dict[range, list[Tensor]] = {range(self.members): []}

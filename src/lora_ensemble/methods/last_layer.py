@@ -36,7 +36,7 @@ class LastLayer(Lora):
         if self.network == "frozen":
             found += [
                 f"method.{name} = {getattr(self, name)}: needs method.network = 'adapted'"
-                for name in ("lora_l2", "lora_dropout", "target_modules", "layers_to_transform")
+                for name in ("lora_l2", "lora_dropout", "target_modules", "layers_to_transform", "last")
                 if getattr(self, name)
             ]
         elif self.first_member:

@@ -9,6 +9,7 @@ from lora_ensemble.contracts import LoadedBackbone, Method
 
 if TYPE_CHECKING:
     from lora_ensemble.engine.ensemble import Ensemble
+    from lora_ensemble.training.options import Training
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Lora(Method):
     """A fused projection gets one low-rank pair each for q, k and v (separate), or one for all (joint)."""
     lora_l2: float = 0.0
     """Weight of the sum of ||B A||_F^2 over the adapted layers in each member's loss."""
+    repulsion: float | None = None
+    """Weight of a term that drives members' answers to a batch apart (function space, arXiv 2106.11642). Default: none.
+    All members run in one pass and see the same batches."""
+    bandwidth: float | None = None
+    """Of the repulsion's kernel, a squared distance of logits. Default: by the median, anew in each batch."""
 
     def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
         from lora_ensemble.engine.config import LoraEnsembleConfig
@@ -79,6 +85,8 @@ class Lora(Method):
             "also_trained": list(backbone.also_trained) or None,
             "lora_l2": self.lora_l2,
             "read_rows": bool(self.read_rows),
+            "repulsion": self.repulsion,
+            "bandwidth": self.bandwidth,
         }
 
     def _layers(self, backbone: LoadedBackbone) -> list[int] | None:
@@ -109,6 +117,20 @@ class Lora(Method):
             found.append(f"method.last = {self.last}: method.layers_to_transform names the blocks already")
         if self.first_member < 0:
             found.append(f"method.first_member = {self.first_member}: must be at least 0")
+        if self.repulsion is not None and not 0 <= self.repulsion < float("inf"):
+            found.append(f"method.repulsion = {self.repulsion}: must be a number of at least 0")
+        if self.repulsion and self.members < 2:
+            found.append(f"method.repulsion = {self.repulsion}: needs at least 2 members, there is {self.members}")
+        if self.bandwidth is not None and not (self.repulsion and 0 < self.bandwidth < float("inf")):
+            found.append(f"method.bandwidth = {self.bandwidth}: must be above 0, and needs method.repulsion")
+        return found
+
+    def training_problems(self, training: Training) -> list[str]:
+        found = super().training_problems(training)
+        if self.repulsion and (training.members_per_pass or self.members) < self.members:
+            found.append(f"training.members_per_pass = {training.members_per_pass}: method.repulsion needs all at once")
+        if self.repulsion and training.data_order == "independent":
+            found.append("training.data_order = 'independent': method.repulsion compares answers to the same batch")
         return found
 
 

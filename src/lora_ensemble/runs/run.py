@@ -317,7 +317,8 @@ def _train(experiment: Experiment, folder: Path, on_progress: OnProgress) -> Non
     with seeded(experiment.seed):  # the caller's random numbers stay as they are
         fitted = dataclasses.replace(experiment, backbone=experiment.backbone.fitted(split))
         backbone, ensemble = build(fitted, len(split.classes))
-        validation = experiment.dataset.load("validation") if experiment.training.early_stopping else None
+        looked_at = experiment.training.early_stopping or "validation" in experiment.method.splits_read
+        validation = experiment.dataset.load("validation") if looked_at else None
         training, seed = experiment.training, experiment.seed
         cost = fit(ensemble, split, backbone, training, seed, folder, on_progress, validation)
     if is_main_process():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from lora_ensemble.randomness import derived_seed
 from lora_ensemble.training.acceleration import accelerated
 from lora_ensemble.training.checkpoints import CHECKPOINTS
 from lora_ensemble.training.class_weights import class_weights
+from lora_ensemble.training.concluding import conclude
 from lora_ensemble.training.data import TrainingBatches, check_split
 from lora_ensemble.training.early_stopping import EarlyStopping, check_validation
 from lora_ensemble.training.log import TrainingLog
@@ -70,7 +72,8 @@ def fit(
 ) -> Cost:
     """Train an ensemble in place; resumes from the newest whole checkpoint in `folder`/checkpoints.
 
-    An ensemble without trainable parameters is done at once. validation: for `early_stopping`, of nothing else.
+    An ensemble without trainable parameters is done at once. validation: for `early_stopping`, and for a method that
+    says so (`Method.splits_read`).
     Writes log.jsonl, checkpoints and, if asked for, tensorboard/ into the folder. Raises DataError for a split that
     cannot be trained on, ConfigurationError for options that do not fit it, DivergedError for a loss that is not
     finite.
@@ -131,11 +134,16 @@ def _run(
     plan = Plan.of(training, len(data.sampler), ensemble.members)
     record = TrainingLog(folder, plan, data.members, on_progress, training.tensorboard, writes)
     stopping = None
+    ensemble.begin(len(split), plan.total_steps)
+    trainable = sum(p.numel() for p in ensemble.parameters() if p.requires_grad)
     if training.early_stopping is not None and validation is not None:
         stopping = EarlyStopping(validation, backbone, training, seed, accelerator)
     forget_peak(device)
     try:
         done = TrainingLoop(ensemble, data, plan, record, accelerator, where, stopping).run()
+        began = time.monotonic()
+        conclude(ensemble, split, validation, backbone, training, accelerator)
+        done.seconds += time.monotonic() - began
     finally:
         record.close()
         for wrapper in ("forward", "_original_forward"):  # mixed precision put them before the class's own
@@ -145,7 +153,7 @@ def _run(
         seconds=done.seconds,
         examples_per_second=plan.examples(len(split), done.step) / done.seconds,
         peak_memory_bytes=peak_bytes(device),
-        trainable_parameters=sum(p.numel() for p in ensemble.parameters() if p.requires_grad),
+        trainable_parameters=trainable,
         device=device.type,
         best_step=None if done.best is None else done.best.step,
         validation_loss=None if done.best is None else done.best.loss,

@@ -129,6 +129,7 @@ class TrainingLoop:
         if self.record.due(state.step) or state.step in plan.cycle_ends:
             self.watch.check()
         self.record.step(state.step, state.learning_rate, state.seconds)
+        self.ensemble.on_step_end(state.step, plan.total_steps)
         if state.step in plan.cycle_ends:
             self.ensemble.on_cycle_end(plan.cycle_ends.index(state.step))
         if self.stopping is not None and (self.done or state.step % plan.steps_per_epoch == 0):

@@ -117,6 +117,11 @@ class AdapterLayer(MemberLayer):
         self.unmerge()
         super().load_member_state(member, state)
 
+    def grow(self, members: int) -> None:
+        self.unmerge()
+        super().grow(members)
+        self.members = members
+
     @torch.no_grad()
     def merge(self) -> None:
         """Keep the weight of every member, (M, out, in): faster prediction for M times the memory of W0."""

@@ -33,9 +33,9 @@ class BatchEnsembleLinear(AdapterLayer):
         width_in, width_out = in_out(base)
         weight = base.weight
         assert isinstance(weight, Tensor)
-        kind = {"dtype": member_dtype(weight), "device": weight.device}
-        self.batch_r = nn.Parameter(torch.zeros(members, width_in, **kind))
-        self.batch_s = nn.Parameter(torch.zeros(members, width_out, **kind))
+        dtype, device = member_dtype(weight), weight.device
+        self.batch_r = nn.Parameter(torch.zeros(members, width_in, dtype=dtype, device=device))
+        self.batch_s = nn.Parameter(torch.zeros(members, width_out, dtype=dtype, device=device))
 
     @classmethod
     def adapt(cls, base: nn.Module, state: PassState, target: Target, config: LoraEnsembleConfig) -> Self:

@@ -43,6 +43,9 @@ class MemberCopies(MemberLayer):
             for module in self.copies[member].modules():
                 getattr(module, "reset_parameters", lambda: None)()
 
+    def grow(self, members: int) -> None:
+        self.copies = nn.ModuleList(copy.deepcopy(self.copies[0]) for _ in range(members))
+
     def gradients(self) -> Iterator[tuple[range, list[Tensor]]]:
         for m, copied in enumerate(self.copies):
             yield range(m, m + 1), [p.grad[None] for p in copied.parameters() if p.grad is not None]

@@ -51,6 +51,11 @@ class MemberLayer(nn.Module):
         """What lora_l2 penalises of some members, (len(members),); None: nothing."""
         return None
 
+    def grow(self, members: int) -> None:
+        """Hold so many members, all equal to the first."""
+        for name, parameter in list(self.named_parameters(recurse=False)):
+            setattr(self, name, nn.Parameter(stacked(parameter[0], members)))
+
     def merge(self) -> None:
         """Prepare every member for prediction: faster, for more memory."""
 

@@ -27,6 +27,10 @@ class PassState:
         self.all_members = range(members)
         self.current: Pass | None = Pass(self.all_members, 0, False)
 
+    def grow(self, members: int) -> None:
+        """From now on there are so many members."""
+        self.__init__(members)  # type: ignore[misc]
+
     @contextmanager
     def running(self, this: Pass) -> Iterator[None]:
         """Inside, layers run the members of `this`. Afterwards a pass over only some members is forgotten, so that a

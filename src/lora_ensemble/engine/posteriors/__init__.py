@@ -1,0 +1,1 @@
+"""What the members of a `SampledEnsemble` are drawn from: one file, one class, one paper each."""
