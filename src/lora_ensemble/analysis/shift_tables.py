@@ -52,12 +52,13 @@ def shifts_json(curves: Mapping[str, ShiftCurve]) -> str:
         }
         for label, curve in curves.items()
     }
-    return json.dumps(_null(values), indent=2)
+    return json.dumps(without_nan(values), indent=2)
 
 
-def _null(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """JSON values with null in place of NaN, which JSON does not know."""
     if isinstance(value, dict):
-        return {name: _null(part) for name, part in value.items()}
+        return {name: without_nan(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_null(part) for part in value]
+        return [without_nan(part) for part in value]
     return None if isinstance(value, float) and math.isnan(value) else value
