@@ -27,7 +27,9 @@ def predictions() -> Predictions:
 
 
 def test_adaptive_ece_is_the_same() -> None:
-    assert evaluate(predictions(), intervals=False)["ece_adaptive"] == pytest.approx(REFERENCE["ece_adaptive"], abs=1e-6)
+    assert evaluate(predictions(), intervals=False)["ece_adaptive"] == pytest.approx(
+        REFERENCE["ece_adaptive"], abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["aurc", "augrc"])

@@ -29,6 +29,7 @@ TENSORS: dict[str, Callable[[Predictions, Pooling], Any]] = {
     "predicted_B": lambda p, pooling: p.pooled_probs(pooling).argmax(-1),
     "right_B": lambda p, pooling: _right(p, pooling),
     "label_probs_B": lambda p, pooling: _of_labels(p, pooling),
+    "label_logs_MB": lambda p, _: _logs_of_labels(p),
     "squares_B": lambda p, pooling: torch.einsum("bc,bc->b", *[p.pooled_probs(pooling)] * 2),
     "top_BK": lambda p, pooling: _largest(p.pooled_probs(pooling), 5),
 }
@@ -38,7 +39,7 @@ LARGE = frozenset({"logits_MBC", "probs_MBC", "log_probs_MBC", "features_MBD"})
 """Those that are made for some of the rows at a time, and not kept."""
 
 NEEDS = {
-    **dict.fromkeys(["labels_B", "right_B", "label_probs_B"], "labels_B"),
+    **dict.fromkeys(["labels_B", "right_B", "label_probs_B", "label_logs_MB"], "labels_B"),
     **dict.fromkeys(["logits_MBC", "max_logit_MB", "evidence_MB"], "logits_MBC"),
     "features_MBD": "features_MBD",
 }
@@ -59,6 +60,13 @@ def _right(p: Predictions, pooling: Pooling) -> Tensor:
 def _of_labels(p: Predictions, pooling: Pooling) -> Tensor:
     assert p.labels_B is not None
     return p.pooled_probs(pooling).gather(1, p.labels_B[:, None]).squeeze(1)
+
+
+def _logs_of_labels(p: Predictions) -> Tensor:
+    assert p.labels_B is not None
+    logits_MB = p.logits_MBC.gather(2, p.labels_B.expand(p.num_members, -1)[..., None]).squeeze(2)
+    logs_MB: Tensor = logits_MB.double() - p.moments.evidence_MB
+    return logs_MB.clamp(max=0)
 
 
 def _largest(probs_BC: Tensor, count: int) -> Tensor:

@@ -14,6 +14,7 @@ The anatomy of a metric file, which is all there is to adding one:
     predicted_B, right_B                its most probable class; 1 where that is the label, 0 elsewhere, float64
     top_BK                              its up to five largest probabilities, falling, float64
     label_probs_B, squares_B            its probability of the label; its sum of squared probabilities, float64
+    label_logs_MB                       each member's log probability of the label, float64
     labels_B                            class indices; without labels the metric is left out
     classes_MB                          each member's most probable class
     max_logit_MB, evidence_MB           each member's largest logit; log of the sum of exponentials of them, float64
