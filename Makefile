@@ -8,7 +8,7 @@ PYTEST ?= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 # What depends on how a processor computes.
 NUMERICAL ?= tests/engine tests/methods tests/metrics tests/analysis tests/training tests/backbones tests/interop tests/runs
 
-.PHONY: quickstart test test-slow test-processors coverage lint types reference docs clean
+.PHONY: quickstart test test-slow test-cluster test-processors coverage lint types reference docs clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/lora-ensemble quickstart
@@ -18,6 +18,10 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(PYTEST) -m slow
+
+# Real clusters of this machine: Ray with several nodes, jobs of submitit. Skipped where these are not installed.
+test-cluster: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -m cluster tests/cluster
 
 # The numerical tests as other processors would run them: without vector instructions, with AVX2, with one thread and two.
 test-processors: test-processor-default test-processor-avx2 test-processor-avx2-two

@@ -55,7 +55,7 @@ def test_every_command_is_understood(command, monkeypatch, capsys):
     if of_recipe:
         monkeypatch.setattr(recipe_words, "asked", stopping(recipe_words.asked))
     elif name == "compare":
-        monkeypatch.setattr(module, "compare", stopping(lambda *_: None))
+        monkeypatch.setattr(module, "compare", stopping(lambda *_, **__: None))
     else:
         monkeypatch.setattr(module, "parse", stopping(module.parse))
     with pytest.raises(Understood):

@@ -16,13 +16,13 @@ SOURCE = ROOT / "src" / "lora_ensemble"
 FLOORS = (
     {"errors", "printable", "randomness"},
     {"disk", "fields"},
-    {"contracts", "registry", "fitted"},
+    {"contracts", "registry", "fitted", "launching"},
     {"predictions"},
     {"recalibration"},
     {"engine"},
     {"sources", "conversions"},
     {"images", "audio", "questions", "text"},
-    PLUGINS := {"methods", "backbones", "datasets", "metrics", "calibrations", "uncertainties", "shifts"},
+    PLUGINS := {"methods", "backbones", "datasets", "metrics", "calibrations", "uncertainties", "shifts", "launchers"},
     {"training", "inference", "batches", "devices", "saved"},
     {"experiment", "analysis"},
     {"answers", "report", "published", "sklearn"},
@@ -39,8 +39,8 @@ UPWARDS = {
 """The imports that point up, each inside one function, and why. Two at most."""
 
 HEAVY = {
-    "datasets", "matplotlib", "peft", "pandas", "scipy", "sklearn", "soundfile", "soxr", "timm", "torch", "torchvision",
-    "transformers",
+    "datasets", "matplotlib", "peft", "pandas", "ray", "scipy", "sklearn", "soundfile", "soxr", "submitit", "timm",
+    "torch", "torchvision", "transformers",
 }  # fmt: skip
 """Packages whose import takes long."""
 
@@ -213,7 +213,8 @@ def at_import(name: str, seen: set[str] | None = None) -> Iterator[str]:
 LIGHT = [
     name
     for name in modules()
-    if package(name) in ("methods", "backbones", "datasets", "calibrations", "shifts", "recipes", "cli", "contracts")
+    if package(name)
+    in ("methods", "backbones", "datasets", "calibrations", "shifts", "launchers", "recipes", "cli", "contracts")
 ]
 
 

@@ -30,6 +30,7 @@ MORE = {
     "methods": ("frozen", "from lora_ensemble.methods.lora import Lora", "Lora", ""),
     "calibrations": ("tempered", "from lora_ensemble.calibrations.temperature import Temperature", "Temperature", ""),
     "backbones": ("other_vit", "from lora_ensemble.backbones.digits_vit import DigitsViT", "DigitsViT", ""),
+    "launchers": ("here", "from lora_ensemble.launchers.local import Local", "Local", ""),
 }
 """Kind: file, imports, base and body of plug-ins that are little more than another's name."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from lora_ensemble.engine.ensemble import Ensemble
+    from lora_ensemble.launching.work import Work
     from lora_ensemble.predictions import Predictions
     from lora_ensemble.training.options import Training
 
@@ -282,6 +283,19 @@ class Shift(_Component, ABC):
         if self.severity in range(1, SEVERITIES + 1):
             return []
         return [f"{self.kind}.severity = {self.severity}: must be 1, 2, 3, 4 or 5"]
+
+
+@dataclass(frozen=True)
+class Launcher(_Component, ABC):
+    """Where independent tasks are computed, and with what; its fields are flags beside `--on NAME`."""
+
+    plugin_kind: ClassVar[str] = "launchers"
+
+    @abstractmethod
+    def launch(self, work: Work) -> Iterator[tuple[int, bool, Any]]:
+        """Do all tasks; yields (number of the task, done, value) as things happen: done is False for what a task says,
+        True for what it returns. Raises a task's exception, ConfigurationError or UserError, before any task has begun,
+        for machines that are not there, lack the package or do not see the folders."""
 
 
 def _with_source(load: Callable[[Any, int], LoadedBackbone]) -> Callable[[Any, int], LoadedBackbone]:

@@ -7,6 +7,8 @@ UserError (ValueError)
 ├── DataError               labels out of range, NaN in inputs, missing or unreadable files
 ├── FileFormatError         a truncated or foreign weights or predictions file
 ├── RunFolderError          a folder that holds a different run, or none
+│   └── BusyError           a run folder in which another process trains
+├── StoppedError            a training that was asked to stop, and saved what it had
 └── DivergedError           a loss that became NaN or infinite; names step and member
 """
 
@@ -70,6 +72,14 @@ class FileFormatError(UserError):
 
 class RunFolderError(UserError):
     """A run folder that cannot be used: it belongs to a different experiment, or holds no run."""
+
+
+class BusyError(RunFolderError):
+    """A run folder in which another process is training."""
+
+
+class StoppedError(UserError):
+    """A training that was asked to stop (SIGTERM). Its last step is saved; the same call again goes on."""
 
 
 class DivergedError(UserError):

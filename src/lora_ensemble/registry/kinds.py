@@ -12,6 +12,7 @@ KINDS = {
     "datasets": "Dataset",
     "calibrations": "Calibration",
     "shifts": "Shift",
+    "launchers": "Launcher",
 }
 """Kinds of configurable plug-ins, and the base of each in `contracts`."""
 
@@ -24,6 +25,7 @@ _SINGULAR = {
     "uncertainties": "uncertainty",
     "calibrations": "calibration",
     "shifts": "shift",
+    "launchers": "launcher",
     "commands": "command",
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lora_ensemble.errors import RunFolderError, UserError
+from lora_ensemble.errors import BusyError, RunFolderError, UserError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.runs.data import check_same_data
 from lora_ensemble.runs.records import ADOPTED, FINISHED, RUN, read_record, write_run
@@ -96,7 +96,7 @@ def locked(folder: Path) -> Iterator[None]:
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunFolderError(f"another process is training in {folder}") from None
+            raise BusyError(f"another process is training in {folder}") from None
         except (ImportError, OSError):
             pass  # Windows, or a file system without locks
         yield

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_ensemble.contracts import Dataset
+from lora_ensemble.contracts import Dataset, Launcher
 from lora_ensemble.errors import ConfigurationError, RunFolderError
 from lora_ensemble.experiment import Experiment
-from lora_ensemble.studies.processes import Say, in_processes
+from lora_ensemble.launchers.local import Local
+from lora_ensemble.launching.work import Say, Work
+from lora_ensemble.studies.places import read_by
 
 if TYPE_CHECKING:
     from lora_ensemble.report import Results, RunResult
@@ -45,49 +47,56 @@ def compare(
     folder: Path,
     planned: Sequence[Task],
     results: Callable[[list[RunResult]], Results],
-    workers: int = 1,
+    workers: int | None = None,
     threads: int | None = None,
     first: Callable[[Task], bool] = lambda _: False,
+    launcher: Launcher | None = None,
 ) -> Iterator[News]:
     """Train, predict and score the tasks, several at a time; finished ones are kept, interrupted ones resumed. Writes
     results.json and report.html in the end.
 
-    results: what is written, of the tasks' results in their order. workers: number of processes, each of `threads`
-    threads; they share the cores if None. first: which tasks of a seed to begin with (the long ones, so that no process
-    waits for one in the end).
+    results: what is written, of the tasks' results in their order. workers: tasks at a time; the launcher's own number
+    if None, which is 1 on this machine. threads: of each process of this machine; they share the cores if None. first:
+    which tasks of a seed to begin with (the long ones, so that no process waits for one in the end). launcher: where
+    they are computed; in processes of this machine if None.
 
     Raises, before anything is yielded, ConfigurationError for an experiment whose parts do not fit, and RunFolderError
     for a folder that holds something else than a comparison, or runs of other settings.
     """
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise ConfigurationError([f"workers = {workers}: must be at least 1"])
     for task in planned:
         task.experiment.check()
     _claim(folder, planned)
-    return _run(folder, planned, results, (workers, threads or max(1, (os.cpu_count() or 1) // workers)), first)
+    order = sorted(planned, key=lambda task: (task.experiment.seed, not first(task)))
+    work = Work(
+        one,
+        order,
+        [task.folder.name for task in order],
+        folder,
+        read_by([task.experiment for task in order], [dataset for task in order for dataset in task.ood.values()]),
+        workers,
+        threads or max(1, (os.cpu_count() or 1) // (workers or 1)),
+    )
+    return _run(planned, results, work, launcher or Local())
 
 
 def _run(
-    folder: Path,
-    planned: Sequence[Task],
-    results: Callable[[list[RunResult]], Results],
-    crew: tuple[int, int],
-    first: Callable[[Task], bool],
+    planned: Sequence[Task], results: Callable[[list[RunResult]], Results], work: Work, launcher: Launcher
 ) -> Iterator[News]:
     from lora_ensemble.report import RunResult, write_report
 
-    order = sorted(planned, key=lambda task: (task.experiment.seed, not first(task)))
     found: dict[Path, RunResult] = {}
-    for number, done, value in in_processes(one, order, *crew):
-        task = order[number]
+    for number, done, value in launcher.launch(work):
+        task = work.tasks[number]
         if done:
             found[task.folder] = RunResult.from_dict(value)
             yield News(task, result=found[task.folder])
         else:
             yield News(task, *value)
     summed_up = results([found[task.folder] for task in planned])
-    summed_up.save(folder / RESULTS)
-    write_report(folder / REPORT, summed_up)
+    summed_up.save(work.folder / RESULTS)
+    write_report(work.folder / REPORT, summed_up)
 
 
 def _claim(folder: Path, planned: Sequence[Task]) -> None:

@@ -15,6 +15,7 @@ from lora_ensemble.cli import recipe_words
 from lora_ensemble.cli.arguments import PROGRAM, parse, parse_some
 from lora_ensemble.cli.data_names import datasets_named
 from lora_ensemble.cli.display import Display
+from lora_ensemble.cli.launching import ABOUT, launcher_of
 from lora_ensemble.cli.lists import Words, items, whole_numbers
 from lora_ensemble.errors import ConfigurationError, UserError
 from lora_ensemble.studies.comparing import REPORT, RESULTS, RUNS, Task, compare
@@ -33,8 +34,8 @@ class Options:
     """A field and its values, one row each: `method.r=1,2,4`. Several with spaces between: all combinations."""
     ood: str | None = None
     """Out-of-distribution data sets: NAME or NAME=FOLDER, several with commas."""
-    jobs: int = 1
-    """Runs at a time, in processes that share the cores."""
+    jobs: int | None = None
+    """Runs at a time: in processes that share the cores, 1 by default; elsewhere as many as there is room for."""
     format: Literal["markdown", "json", "latex"] = "markdown"
     """How to print the table."""
     members: int | None = None
@@ -45,14 +46,16 @@ def main(args: Sequence[str]) -> None:
     recipes = list(itertools.takewhile(lambda word: not word.startswith("-"), args))
     words = list(args[len(recipes) :])
     if not args or {"-h", "--help"} & set(words):
-        about = f"{__doc__}\n\nAny flag of `{PROGRAM} train RECIPE` is for every recipe."
+        launcher_of(words, "compare")
+        about = f"{__doc__}\n\n{ABOUT}\n\nAny flag of `{PROGRAM} train RECIPE` is for every recipe."
         parse(Options, ["--help"], "compare RECIPE...", about)
+    launcher, words = launcher_of(words, "compare")
     options, rest = parse_some(Options, words, "compare")
     if not recipes:
         raise UserError(f"give at least one recipe first ({PROGRAM} list recipes names all)")
     planned = list(_tasks(recipes, rest, options))
     labels = list(dict.fromkeys(task.label for task in planned))
-    stream = compare(options.output, planned, partial(_results, planned=planned), options.jobs)
+    stream = compare(options.output, planned, partial(_results, planned=planned), options.jobs, launcher=launcher)
     with Display(len(planned), ", ".join(labels) if len(labels) < 7 else f"{len(labels)} rows") as display:
         for news in stream:
             display.show(news)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lora_ensemble.cli import recipe_words
 from lora_ensemble.cli.arguments import PROGRAM
+from lora_ensemble.cli.launching import ABOUT, launcher_of
 from lora_ensemble.cli.lists import Words, whole_numbers
 from lora_ensemble.cli.member_range import folder_suffix
 from lora_ensemble.errors import ConfigurationError, UserError
@@ -27,8 +28,8 @@ class Options(recipe_words.Options):
     """Folder of the cross-validation, with a run folder for each fold. Default: runs/<recipe>-folds-seed<seed>."""
     folds: Words = ()
     """Only these folds, with commas or spaces; others can be added later. Default: all of the data set."""
-    jobs: int = 1
-    """Folds at a time, each in a process of its own."""
+    jobs: int | None = None
+    """Folds at a time, each in a process of its own, 1 by default; elsewhere as many as there is room for."""
     epoch: Literal["last", "best-mean-accuracy"] = "last"
     """The epoch that is scored. best-mean-accuracy is the published rule: it selects on the test folds, and needs
     --training.save epoch."""
@@ -38,7 +39,7 @@ def main(args: Sequence[str]) -> None:
     if not args or args[0] in ("-h", "--help"):
         print(_usage())
         return
-    recipe, words = args[0], args[1:]
+    launcher, (recipe, *words) = launcher_of(args, "cross-validate RECIPE")
     if any(word.split("=")[0] == "--dataset.fold" for word in words):
         raise UserError("--dataset.fold is of one run; --folds says which folds are cross-validated")
     found = recipe_words.asked(recipe, words, Options, "cross-validate")
@@ -49,7 +50,7 @@ def main(args: Sequence[str]) -> None:
 
     from lora_ensemble.studies.folds.train import cross_validate
 
-    done = cross_validate(experiment, folder, folds=folds or None, jobs=options.jobs)
+    done = cross_validate(experiment, folder, folds=folds or None, jobs=options.jobs, launcher=launcher)
     if left := [run.folder.name for run in done.runs.values() if not run.finished]:
         print(f"{', '.join(left)} of {folder} is not finished; the scores come with the last one", file=sys.stderr)
         return
@@ -87,9 +88,12 @@ def _usage() -> str:
     return "\n".join(
         [
             f"usage: {PROGRAM} cross-validate RECIPE [--folds N ...] [--jobs N] [--epoch last|best-mean-accuracy]",
-            f"       {' ' * len(PROGRAM)} [--output FOLDER] [--members N] [--seed N] [and what else train takes]",
+            f"       {' ' * len(PROGRAM)} [--output FOLDER] [--members N] [--seed N] [--on local|ray]",
+            f"       {' ' * len(PROGRAM)} [and what else train takes]",
             "",
             __doc__ or "",
+            "",
+            ABOUT,
             "",
             f"Data sets with folds: {', '.join(with_folds()) or 'none'}.",
             f"{PROGRAM} cross-validate RECIPE --help lists every field, with its value in that recipe.",

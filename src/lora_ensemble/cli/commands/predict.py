@@ -11,6 +11,7 @@ import tyro
 
 from lora_ensemble.cli.arguments import RunOptions, parse
 from lora_ensemble.cli.data_names import datasets_named
+from lora_ensemble.cli.launching import ABOUT, launcher_of
 from lora_ensemble.errors import UserError
 from lora_ensemble.registry import name_of
 
@@ -85,7 +86,10 @@ class Options(RunOptions):
 
 
 def main(args: Sequence[str]) -> None:
-    options = parse(Options, args, "predict", __doc__)
+    launcher, words = launcher_of(args, "predict")
+    options = parse(Options, words, "predict", f"{__doc__}\n\n{ABOUT}")
+    if launcher.kind != "local" and options.epochs is None:
+        raise UserError(f"--on {launcher.kind} needs --epochs: each epoch is a task; anything else is predicted here")
     if options.input is not None:
         _answer(options)
         return
@@ -110,6 +114,10 @@ def main(args: Sequence[str]) -> None:
 
     for folder in options.runs:
         run = Run(folder)
+        if launcher.kind != "local" and epochs is not None:
+            from lora_ensemble.studies.apart import predict_epochs_apart
+
+            predict_epochs_apart(run, chosen, epochs or list(run.epochs()), launcher, None, _tell)
         for split, dataset in chosen:
             name = "the" if dataset is None else name_of(dataset)
             print(f"predicting {name} {split} split with {folder}", file=sys.stderr)
@@ -168,6 +176,10 @@ def epochs_named(words: str) -> list[int]:
     if not all(number.strip().isdecimal() for number in numbers):
         raise UserError(f"--epochs {words}: expected all, or numbers with commas, as in 0,1,5")
     return [int(number) for number in numbers]
+
+
+def _tell(name: str, said: object) -> None:
+    print(f"{name}: {said}", file=sys.stderr)
 
 
 def _words(p: Predictions) -> str:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from lora_ensemble.cli.arguments import PROGRAM, parse
+from lora_ensemble.cli.launching import ABOUT, launcher_of
 from lora_ensemble.errors import UserError
 from lora_ensemble.printable import printable
 
 if TYPE_CHECKING:
+    from lora_ensemble.contracts import Launcher
     from lora_ensemble.experiment import Experiment
     from lora_ensemble.interop.prs_eth.command_line import Request
     from lora_ensemble.predictions import Predictions
@@ -50,9 +52,11 @@ class Options:
 
 
 def main(args: Sequence[str]) -> None:
-    options = parse(Options, args, "settings", __doc__)
+    launcher, words = launcher_of(args, "settings")
+    options = parse(Options, words, "settings", f"{__doc__}\n\n{ABOUT}")
 
     from lora_ensemble.analysis import evaluate
+    from lora_ensemble.cli.apart import train_there
     from lora_ensemble.interop.prs_eth import published_scores
     from lora_ensemble.interop.prs_eth.command_line import request
     from lora_ensemble.interop.prs_eth.differences import differences_of, pooling, summary
@@ -71,10 +75,13 @@ def main(args: Sequence[str]) -> None:
         raise UserError(f"settings {options.name}: training.training = false only evaluates: give the weights, too")
     folder = options.output or default_folder(asked)
     if asked.audio and options.weights is None and options.fold is None:
-        _cross_validated(made, folder, options.as_published)
+        _cross_validated(made, folder, options.as_published, launcher)
         return
     if options.weights is None:
-        predictions = _trained(made, folder if options.fold is None else folder / f"fold-{options.fold}")
+        folder = folder if options.fold is None else folder / f"fold-{options.fold}"
+        if launcher.kind != "local":
+            train_there({folder: made}, folder, launcher)
+        predictions = _trained(made, folder)
     else:
         predictions = _adopted(made, asked, options, options.output or _evaluated(folder, options.weights))
     scores = published_scores(predictions) if options.as_published else evaluate(predictions)
@@ -109,7 +116,7 @@ def _evaluated(folder: Path, weights: str) -> Path:
     return folder.with_name(f"{folder.name}-{Path(weights).name.removesuffix('.pt')}")
 
 
-def _cross_validated(made: Experiment, folder: Path, as_published: bool) -> None:
+def _cross_validated(made: Experiment, folder: Path, as_published: bool, launcher: Launcher) -> None:
     """All folds. The published rule scores the epoch that is best on the test folds, so each is kept."""
     from lora_ensemble.cli.commands.cross_validate import print_scores
     from lora_ensemble.studies.folds.train import cross_validate
@@ -118,7 +125,7 @@ def _cross_validated(made: Experiment, folder: Path, as_published: bool) -> None
         made = dataclasses.replace(made, training=dataclasses.replace(made.training, save="epoch"))
     print(f"folder of the folds: {printable(str(folder))}", file=sys.stderr)
     rule: Rule = "best-mean-accuracy" if as_published else "last"
-    print_scores(cross_validate(made, folder), rule)
+    print_scores(cross_validate(made, folder, launcher=launcher), rule)
 
 
 def _trained(made: Experiment, folder: Path) -> Predictions:

@@ -9,13 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from lora_ensemble import registry
+from lora_ensemble.contracts import Launcher
 from lora_ensemble.errors import ConfigurationError, RunFolderError, UserError
 from lora_ensemble.experiment import Experiment
+from lora_ensemble.launchers.local import Local
+from lora_ensemble.launching.work import Say, Work
 from lora_ensemble.runs.folder import begun, claim, is_main_process, locked, same_experiment
 from lora_ensemble.runs.records import FINISHED, RUN, write_run
 from lora_ensemble.runs.run import train
 from lora_ensemble.studies.folds.read import RECORD, CrossValidation, folder_name
-from lora_ensemble.studies.processes import Say, in_processes
+from lora_ensemble.studies.places import read_by
 from lora_ensemble.training.progress import Progress, TerminalProgress
 
 OnFoldProgress = Callable[[int, Progress], None]
@@ -27,14 +30,16 @@ def cross_validate(
     folder: str | Path,
     *,
     folds: Sequence[int] | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     on_progress: OnFoldProgress | None = None,
+    launcher: Launcher | None = None,
 ) -> CrossValidation:
     """Train the experiment once for each fold, on the others, and predict the fold with it.
 
     The same call again continues where it was interrupted, and keeps finished folds. folds: only these; later calls may
     add others to the same folder, also at the same time. jobs: folds at a time, each in a process of its own; they
-    share the cores. on_progress: receives the progress; a display on stderr if None.
+    share the cores; one after another in this process if None. on_progress: receives the progress; a display on stderr
+    if None. launcher: where they are computed; on this machine if None.
 
     Raises ConfigurationError for a data set without folds, for a fold that does not exist and for parts that do not
     fit; RunFolderError for a folder that holds anything else; and what `train` raises.
@@ -46,8 +51,9 @@ def cross_validate(
         _claim(folder, experiment, planned)
     places = {fold: folder / folder_name(fold) for fold in planned}
     left = [fold for fold, place in places.items() if not (place / FINISHED).is_file()]
-    if jobs > 1 and len(left) > 1:
-        _in_processes({fold: planned[fold] for fold in left}, folder, jobs, on_progress)
+    here = launcher is None or isinstance(launcher, Local)
+    if (left and not here) or ((jobs or 1) > 1 and len(left) > 1):
+        _apart({fold: planned[fold] for fold in left}, folder, jobs, on_progress, launcher or Local())
     for fold, place in places.items():
         tell = None if on_progress is None else partial(on_progress, fold)
         run = train(planned[fold], place, on_progress=tell)
@@ -84,7 +90,8 @@ def with_folds() -> list[str]:
     return [name for name in registry.names("datasets") if registry.config_class("datasets", name)().folds]
 
 
-def _check(planned: Mapping[int, Experiment], jobs: int) -> None:
+def _check(planned: Mapping[int, Experiment], given: int | None) -> None:
+    jobs = 1 if given is None else given
     if jobs < 1:
         raise ConfigurationError([f"jobs = {jobs}: must be at least 1"])
     if jobs > 1 and int(os.environ.get("WORLD_SIZE", 1)) > 1:
@@ -132,15 +139,21 @@ def _record(folder: Path, whole: Experiment) -> None:
     write_run(folder / RECORD, whole, whole.dataset.fingerprint())
 
 
-def _in_processes(
-    planned: Mapping[int, Experiment], folder: Path, jobs: int, on_progress: OnFoldProgress | None
+def _apart(
+    planned: Mapping[int, Experiment],
+    folder: Path,
+    jobs: int | None,
+    on_progress: OnFoldProgress | None,
+    launcher: Launcher,
 ) -> None:
     folds = list(planned)
     tasks = [(planned[fold], folder / folder_name(fold)) for fold in folds]
     displays = {fold: TerminalProgress(planned[fold].name, bar=False) for fold in folds}
     tell = on_progress or (lambda fold, progress: displays[fold](progress))
-    threads = max(1, (os.cpu_count() or 1) // min(jobs, len(tasks)))
-    for number, done, value in in_processes(_one, tasks, jobs, threads):
+    threads = max(1, (os.cpu_count() or 1) // min(jobs or 1, len(tasks)))
+    names = [folder_name(fold) for fold in folds]
+    work = Work(_one, tasks, names, folder, read_by(planned.values()), jobs, threads)
+    for number, done, value in launcher.launch(work):
         if not done:
             tell(folds[number], value)
 

@@ -7,14 +7,13 @@ import os
 import queue
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-Say = Callable[[Any], None]
-"""What a task calls to say how far it is; the value must survive pickling."""
+from lora_ensemble.launching.outcome import portable
+from lora_ensemble.launching.work import Say
 
 
 def in_processes(
@@ -86,7 +85,7 @@ def _work(function: Callable[[Any, Say], Any], waiting: Any, news: Any) -> None:
         try:
             value = function(task, partial(_say, news, number))
         except Exception as error:
-            news.put((number, "error", _portable(error)))
+            news.put((number, "error", portable(error)))
             return
         news.put((number, "done", value))
 
@@ -101,12 +100,3 @@ def _end_with_parent() -> None:
 
 def _say(news: Any, number: int, value: Any) -> None:
     news.put((number, "said", value))
-
-
-def _portable(error: Exception) -> Exception:
-    """A user's mistake as it is; anything else with its traceback, which would not survive the way."""
-    from lora_ensemble.errors import UserError
-
-    if isinstance(error, UserError):
-        return UserError(str(error))
-    return RuntimeError("in a worker process:\n" + "".join(traceback.format_exception(error)))

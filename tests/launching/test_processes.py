@@ -12,7 +12,7 @@ import pytest
 
 from lora_ensemble import UserError
 from lora_ensemble.errors import ConfigurationError
-from lora_ensemble.studies.processes import in_processes
+from lora_ensemble.launching.processes import in_processes
 
 
 def square(task, say):
@@ -56,7 +56,7 @@ def test_a_killed_process_is_noticed():
 
 PARENT = """
 import os, sys, time
-from lora_ensemble.studies.processes import in_processes
+from lora_ensemble.launching.processes import in_processes
 
 def waiting(task, say):
     say(os.getpid())

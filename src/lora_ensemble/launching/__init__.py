@@ -1,0 +1,1 @@
+"""Independent tasks, wherever they are computed: what the launchers are made of."""
