@@ -102,6 +102,13 @@ def test_what_is_shown_is_escaped_and_complete():
     assert "&lt;b&gt;" in mistake("<b>")
 
 
+def test_probability_beyond_the_choices_is_said():
+    even = Predictions(torch.zeros(4, 1, 3))
+    alone = Judge(None, None, None)
+    assert "33 % go to what is none of these" in page_of(alone(even, ["a: here", "b: there"]))
+    assert "none of these" not in page_of(alone(even, ["ant", "bee", "cat"]))
+
+
 @pytest.mark.parametrize(
     ("share", "said"),
     [(0, "as low as"), (0.004, "0.4 %"), (0.5, "50 %"), (0.994, "99.4 %"), (0.9999, "99.9 %"), (1, "every")],

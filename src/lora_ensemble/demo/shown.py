@@ -11,6 +11,9 @@ from lora_ensemble.printable import printable
 TOP = 5
 """Classes that are shown."""
 
+NOTHING = 0.005
+"""Share of the probability that is not worth a word."""
+
 HEADINGS = {"trust": "Can be trusted", "ask": "Ask a person", "unknown": "Nothing is promised"}
 SYMBOLS = {"trust": "✓", "ask": "!", "unknown": "?"}
 
@@ -53,6 +56,9 @@ def _classes(judgement: Judgement) -> str:
     how = f"calibrated ({_safe(judgement.calibrated)})" if judgement.calibrated else "not calibrated"
     more = len(judgement.classes) - len(order)
     rest = f" {more} further classes are not shown." if more else ""
+    elsewhere = 1 - sum(judgement.probs_C)
+    if elsewhere > NOTHING:
+        rest += f" {100 * elsewhere:.0f} % go to what is none of these."
     return (
         f"<section><h3>Probabilities</h3><table>{rows}</table>"
         f"<p class='note'>Bars: the mean of the members, {how}. Marks: each member.{rest}</p></section>"
