@@ -27,7 +27,7 @@ FLOORS = (
     {"experiment", "analysis"},
     {"answers", "report", "published", "sklearn"},
     {"runs"},
-    {"interop", "recipes", "studies", "demo"},
+    {"interop", "recipes", "studies", "demo", "distillation"},
     {"cli", "__main__"},
 )
 """The rooms, from the ground up. Imports point down, or stay in a room."""

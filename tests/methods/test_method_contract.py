@@ -74,7 +74,7 @@ def step(ensemble: Ensemble, name: str) -> None:
     optimizer.zero_grad()
 
 
-REFUSED = {("last-layer", "llama"), ("last-layer", "gpt2"), ("laplace", "llama"), ("laplace", "gpt2")}
+REFUSED = {(method, name) for method in ("last-layer", "laplace", "hydra") for name in ("llama", "gpt2")}
 """Methods that need a head, on language models, which answer with an output layer that all members share."""
 
 

@@ -1,0 +1,1 @@
+"""From an ensemble to one network: taught by it, or an average of it."""
