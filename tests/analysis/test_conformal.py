@@ -197,7 +197,32 @@ def test_the_promise_holds_2000_times(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["aps-deterministic", "top-k"])
 def test_scores_with_equals_cover_at_least(kind: str) -> None:
-    assert within_band(covered(kind, 39, 0.8, 500), 500, 0.8, 1.0)
+    assert within_band(covered(kind, 39, 0.8, 2000), 2000, 0.8, 1.0)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_promise_holds_in_each_class_and_in_each_group_2000_times(grouped: bool) -> None:
+    """With n validation rows of a class (a group) the promise of it is exact: between the coverage and 1 / (n + 1)
+    above it. One new row of each, in every simulation."""
+    times, rows, kinds, coverage = 2000, 60, 2, 0.8
+    held, low, high = np.zeros(kinds), np.zeros(kinds), np.zeros(kinds)
+    seen = np.zeros(kinds)
+    for seed in range(times):
+        both = drawn(rows + 40, seed)
+        of_B = torch.arange(len(both)) % kinds if grouped else both.labels_B
+        names = [str(int(k)) for k in of_B]
+        options = {"groups": names[:rows]} if grouped else {}
+        fitted = conformal(both.rows(range(rows)), coverage, "mondrian", seed=seed, allow_empty=True, **options)
+        for k in range(kinds):
+            new = rows + int((of_B[rows:] == k).nonzero()[0])
+            sets = fitted(both.rows([new]), [names[new]]) if grouped else fitted(both.rows([new]))
+            n = int((of_B[:rows] == k).sum())
+            seen[k] += 1
+            held[k] += int(sets.sets_BC[0, both.labels_B[new]])
+            low[k] += coverage
+            high[k] += coverage + 1 / (n + 1)
+    for k in range(kinds):
+        assert within_band(int(held[k]), times, low[k] / seen[k], high[k] / seen[k])
 
 
 def test_the_spread_of_the_coverage_is_the_one_that_is_told() -> None:
