@@ -302,6 +302,12 @@ class Ensemble(TrainingHooks, nn.Module):
 
         checkpoint_blocks(self)
 
+    def push_to_hub(self, repo: str, *, private: bool = False, token: str | None = None) -> str:
+        """Publish what `save_pretrained` writes as user/name; returns the address. `lora-ensemble push` adds a card."""
+        from lora_ensemble.engine.saving import push_saved
+
+        return push_saved(self, repo, private, token)
+
     @classmethod
     def from_pretrained(cls, folder: str | Path, model: nn.Module | None = None, **kwargs: Any) -> Self:
         """The ensemble saved in a folder or hub repository; `model`: the backbone, loaded from the manifest if None."""

@@ -143,6 +143,20 @@ def local_folder(folder: str | Path, **kwargs: Any) -> Path:
         raise FileFormatError(f"{name} is no local folder, and the hub did not give it: {first_line(error)}") from error
 
 
+def push_saved(ensemble: Ensemble, repo: str, private: bool, token: str | None) -> str:
+    """Save to a temporary folder, and publish it as a repository of the hub. Raises UserError for what it refuses."""
+    import tempfile
+
+    from lora_ensemble.disk.hub import check_name, upload
+
+    check_name(repo)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "ensemble"
+        folder.mkdir()
+        ensemble.save_pretrained(folder)
+        return upload(folder, repo, private=private, token=token)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises FileFormatError for a file that is missing or is none."""
     return read_object(path)
