@@ -20,7 +20,7 @@ _SAID = {
 def check_name(repo: str) -> str:
     """Raises UserError for what is no user/name."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(repo)
