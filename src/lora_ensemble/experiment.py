@@ -18,6 +18,7 @@ from lora_ensemble.training.options import Training as Training
 _PLUGINS = {"backbone": "backbones", "method": "methods", "dataset": "datasets"}
 _ADDED = {f"training.{name}" for name in ADDED}
 _ADDED |= {f"method.{name}" for name in ("last", "read_rows", "repulsion", "bandwidth")}
+_ADDED |= {f"backbone.{name}" for name in ("answer", "normalise", "question", "likelihood")}
 
 
 @dataclass(frozen=True)

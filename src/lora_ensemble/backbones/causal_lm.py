@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from lora_ensemble.questions.letters import LetterTokens
     from lora_ensemble.questions.prompts import Prompts
 
+QUESTION = "Question: {question}\nAnswer:"
+"""Before a choice that is a continuation, as lm-evaluation-harness asks ARC's questions."""
+
 
 @dataclass(frozen=True)
 class CausalLM(Backbone):
@@ -46,6 +49,16 @@ class CausalLM(Backbone):
     """Template of a line of {choices}."""
     letters: str = string.ascii_lowercase
     """What the choices are called, in their order."""
+    answer: Literal["letters", "continuation"] | None = None
+    """How a choice is given: by its letter, which is the default, or by its own text after the question, scored by its
+    likelihood."""
+    normalise: Literal["none", "characters", "tokens", "unconditional"] | None = None
+    """continuation: the log-likelihood of a choice as it is (the default), by its characters, by its tokens, or less
+    that of its text after no question."""
+    question: str | None = None
+    """continuation: template of the question, with {question}. Default: "Question: {question}\\nAnswer:"."""
+    likelihood: bool | None = None
+    """continuation: learn the likelihood of the right choice alone, in place of the choice among all."""
     max_length: int | None = None
     """Most tokens of a prompt with its answer, at most as many as the model can read, which is the default."""
     truncate: Literal["never", "left"] = "never"
@@ -59,7 +72,22 @@ class CausalLM(Backbone):
             found.append(f"backbone.top_tokens = {self.top_tokens}: must be at least 1")
         if self.scores == "tokens" and self.loss != "next-token":
             found.append(f"backbone.scores = 'tokens': needs backbone.loss = 'next-token', not {self.loss!r}")
-        return found
+        return found + self._continuation_problems()
+
+    def _continuation_problems(self) -> list[str]:
+        from lora_ensemble.questions.continuations import template_problems
+
+        if self.answer == "continuation":
+            found = [] if self.question is None else template_problems("question", self.question)
+            if self.loss != "single-token":
+                found.append(f"backbone.loss = {self.loss!r}: with answer = 'continuation', see backbone.likelihood")
+            if self.scores != "letters+rest":
+                found.append(f"backbone.scores = {self.scores!r}: with answer = 'continuation' the choices are classes")
+            if self.likelihood and self.normalise == "unconditional":
+                found.append("backbone.likelihood: a likelihood that is normalised by 'unconditional' has no bound")
+            return found
+        fields = (("normalise", self.normalise), ("question", self.question), ("likelihood", self.likelihood))
+        return [f"backbone.{n} = {v!r}: needs backbone.answer = 'continuation'" for n, v in fields if v is not None]
 
     def load(self, num_classes: int) -> LoadedBackbone:
         """The model and its tokenizer, for questions with `num_classes` letters.
@@ -79,6 +107,8 @@ class CausalLM(Backbone):
         if not 2 <= num_classes <= len(self.letters):
             raise UserError(f"{num_classes} classes: expected 2 to {len(self.letters)}, a letter for each")
         tokenizer = load_tokenizer(self.name)
+        if self.answer == "continuation":
+            return self._continuing(tokenizer, load_model(self.name, self.dtype, self.quantise), num_classes)
         letters = self._letters(tokenizer, num_classes)
         model = load_model(self.name, self.dtype, self.quantise)
         size = vocabulary_size(model)
@@ -95,6 +125,43 @@ class CausalLM(Backbone):
             lengths=questions.lengths,
             **self._classes(tokenizer, answering, size),
         )
+
+    def _continuing(self, tokenizer: Any, model: Any, num_classes: int) -> LoadedBackbone:
+        """Answers by continuation."""
+        from lora_ensemble.questions.continuations import Continuations
+        from lora_ensemble.questions.language_models import (
+            Encoder,
+            first_token,
+            special_tokens_around,
+            takes_positions,
+            vocabulary_size,
+        )
+        from lora_ensemble.questions.likelihoods import ContinuationModel, negative_log_likelihood
+
+        first = first_token(tokenizer)
+        rows = Continuations(
+            template=self.question or QUESTION,
+            encode=Encoder(tokenizer),
+            special=special_tokens_around(tokenizer),
+            first=first,
+            limit=self._limit(model),
+            truncate=self.truncate == "left",
+            vocabulary=vocabulary_size(model),
+        )
+        return LoadedBackbone(
+            model=ContinuationModel(model, num_classes, self.normalise or "none", first, takes_positions(model)),
+            collate=rows.collate,
+            prepare=dict,
+            head=None,
+            collate_labelled=rows.answers,
+            lengths=rows.lengths,
+            loss=negative_log_likelihood if self.likelihood else None,
+        )
+
+    def _limit(self, model: Any) -> int | None:
+        """Most tokens of a text."""
+        context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        return min((limit for limit in (self.max_length, context) if limit is not None), default=None)
 
     def _prompts(self) -> Prompts:
         from lora_ensemble.questions.prompts import Prompts
@@ -114,12 +181,11 @@ class CausalLM(Backbone):
         from lora_ensemble.questions.language_models import Encoder, special_tokens_before
 
         marks = (tokenizer.pad_token_id, tokenizer.eos_token_id)
-        context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         return Questions(
             prompts=self._prompts(),
             encode=Encoder(tokenizer),
             letters=letters,
-            limit=min((limit for limit in (self.max_length, context) if limit is not None), default=None),
+            limit=self._limit(model),
             truncate=self.truncate == "left",
             first=special_tokens_before(tokenizer),
             padding=next((t for t in marks if t is not None and t < size), 0),  # a pad token may have been added later

@@ -31,6 +31,11 @@ def forget_checkpointing(model: nn.Module) -> None:
             del module.forward
 
 
+def checkpointed(model: nn.Module) -> bool:
+    """Whether any block of it is recomputed."""
+    return any(_is_checkpointed(module) for module in model.modules())
+
+
 def _is_checkpointed(module: nn.Module) -> bool:
     return isinstance(module.forward, functools.partial) and module.forward.func is _recomputed
 

@@ -48,6 +48,24 @@ def special_tokens_before(tokenizer: Any) -> int:
     return next((i for i, token in enumerate(ids) if token not in special), 0)
 
 
+def special_tokens_around(tokenizer: Any) -> tuple[int, int]:
+    """How many special tokens a text begins and ends with."""
+    ids, special = Encoder(tokenizer)(["a"])[0], set(tokenizer.all_special_ids)
+    known = [token in special for token in ids]
+    if all(known):
+        return special_tokens_before(tokenizer), 0
+    return known.index(False), known[::-1].index(False)
+
+
+def first_token(tokenizer: Any) -> int:
+    """What stands before a text of which nothing is given: the beginning of text, else its end. Raises UserError for a
+    tokenizer that has neither."""
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id):
+        if token is not None:
+            return int(token)
+    raise UserError("the tokenizer has no token for the beginning or the end of a text, which continuations need")
+
+
 def load_model(name: str, dtype: str, quantise: str) -> Any:
     """Raises UserError for a name that cannot be loaded or a model that does not fit, FileFormatError for weights that
     are damaged or incomplete."""
