@@ -62,7 +62,7 @@ def hub_rows(data: str, split: str | None = None, config: str | None = None) -> 
     try:
         from datasets import Dataset, concatenate_datasets
     except ImportError as error:
-        raise UserError(f"data = {data!r} needs datasets: pip install datasets") from error
+        raise UserError(f"data = {data!r} needs datasets: pip install 'lora-ensemble[text]'") from error
     try:
         rows = _from_hub(data, split, config) if folder is None else _from_folder(folder, split, config)
     except Exception as error:  # datasets has a dozen of its own, and lets those of its parts through
@@ -78,7 +78,7 @@ def hub_splits(data: str, config: str | None = None) -> dict[str, datasets.Datas
     try:
         from datasets import load_dataset
     except ImportError as error:
-        raise UserError(f"data = {data!r} needs datasets: pip install datasets") from error
+        raise UserError(f"data = {data!r} needs datasets: pip install 'lora-ensemble[text]'") from error
     try:
         found = load_dataset(data, config)
     except Exception as error:  # datasets has a dozen of its own, and lets those of its parts through
