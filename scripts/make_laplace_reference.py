@@ -1,6 +1,6 @@
 """Writes tests/engine/laplace_reference.json: what laplace-torch 0.3 says of a last layer.
 
-    pip install laplace-torch==0.3 && python scripts/make_laplace_reference.py
+pip install laplace-torch==0.3 && python scripts/make_laplace_reference.py
 """
 
 from __future__ import annotations

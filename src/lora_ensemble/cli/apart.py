@@ -25,11 +25,12 @@ def by_ranges(experiment: Experiment, folder: Path, each: int) -> dict[Path, Exp
     return planned
 
 
-def train_there(planned: dict[Path, Experiment], folder: Path, launcher: Launcher) -> None:
+def train_there(planned: dict[Path, Experiment], launcher: Launcher) -> None:
     """Train the runs, and say on stderr how far each is."""
     from lora_ensemble.studies.apart import train_apart
 
     displays = {place.name: TerminalProgress(place.name, bar=False) for place in planned}
+    folder = next(iter(planned)).absolute().parent
     train_apart(planned, folder, launcher, None, lambda name, progress: displays[name](progress))
     places = " ".join(shlex.quote(str(place)) for place in planned)
     print(f"trained; next: {PROGRAM} evaluate {'--concat ' * (len(planned) > 1)}{places}", file=sys.stderr)

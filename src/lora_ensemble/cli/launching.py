@@ -13,7 +13,7 @@ from lora_ensemble.errors import ConfigurationError
 if TYPE_CHECKING:
     from lora_ensemble.contracts import Launcher
 
-ABOUT = "--on local|ray says where the runs are computed; `--on ray --help` lists the flags of Ray."
+ABOUT = "--on local|ray|slurm says where the runs are computed; `--on ray --help` lists the flags of Ray."
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tyro.conf import UseAppendAction
 from lora_ensemble import registry
 from lora_ensemble.cli.arguments import PROGRAM, parse_some
 from lora_ensemble.cli.warned import warnings_in_a_line
-from lora_ensemble.errors import UserError, first_line
+from lora_ensemble.errors import StoppedError, UserError, first_line
 from lora_ensemble.printable import never_fail_to_print, printable
 
 ROAD = (
@@ -33,7 +33,8 @@ ROAD = (
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command, and return its exit code: 0 done, 2 the user's mistake (one line on stderr), 130 interrupted.
+    """Run a command, and return its exit code: 0 done, 2 the user's mistake (one line on stderr), 130 interrupted,
+    143 ended by SIGTERM, with what was trained saved.
 
     Anything unexpected is raised, so that Python prints its traceback and exits with 1.
     """
@@ -41,6 +42,9 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         with warnings_in_a_line():
             _run(list(sys.argv[1:] if args is None else args))
+    except StoppedError as error:
+        print(f"{PROGRAM}: {printable(str(error))}; the same command again goes on", file=sys.stderr)
+        return 143
     except UserError as error:
         print(f"{PROGRAM}: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2

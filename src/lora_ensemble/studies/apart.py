@@ -9,7 +9,6 @@ from typing import Any
 from lora_ensemble.contracts import Dataset, Launcher
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.launching.work import Say, Work
-from lora_ensemble.runs.folder import claim, locked
 from lora_ensemble.runs.run import Run, train
 from lora_ensemble.studies.places import read_by
 
@@ -20,13 +19,11 @@ Told = Callable[[str, Any], None]
 def train_apart(
     planned: Mapping[Path, Experiment], folder: Path, launcher: Launcher, workers: int | None, tell: Told
 ) -> None:
-    """Train a run in each of the folders, as `runs.run.train` does. folder: in which they are, or the only one.
+    """Train a run in each of the folders, as `runs.run.train` does. folder: in which they are.
 
     Raises what `train` raises."""
-    for place, experiment in planned.items():
+    for experiment in planned.values():
         experiment.check()
-        with locked(place):
-            claim(place, experiment)
     names = [place.name for place in planned]
     work = Work(_trained, list(planned.items()), names, folder, read_by(planned.values()), workers)
     for number, done, value in launcher.launch(work):
@@ -53,7 +50,7 @@ def predict_epochs_apart(
     tasks = [(run.folder, split, dataset, epoch) for split, dataset in chosen for epoch in epochs]
     names = [f"{run.folder.name}, {split}, epoch {epoch}" for _, split, _, epoch in tasks]
     others = [dataset for _, dataset in chosen if dataset is not None]
-    work = Work(_predicted, tasks, names, run.folder, read_by([run.experiment], others), workers)
+    work = Work(_predicted, tasks, names, run.folder.absolute().parent, read_by([run.experiment], others), workers)
     for number, done, _ in launcher.launch(work):
         if done:
             tell(names[number], "done")

@@ -33,6 +33,7 @@ from lora_ensemble.training.memory import forget_peak, peak_bytes
 from lora_ensemble.training.optimisation import Plan
 from lora_ensemble.training.options import Training
 from lora_ensemble.training.progress import OnProgress
+from lora_ensemble.training.stopping import stops_when_asked
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -97,7 +98,7 @@ def fit(
         if ensemble.objective is not None:
             raise ConfigurationError([f"training.loss = {training.loss!r}: the backbone brings a loss of its own"])
         ensemble.loss_name = training.loss
-    with _quiet(), accelerated(device, training.precision) as accelerator:
+    with _quiet(), stops_when_asked(), accelerated(device, training.precision) as accelerator:
         return _run(ensemble, split, backbone, training, seed, folder, on_progress, validation, accelerator)
 
 

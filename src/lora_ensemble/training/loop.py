@@ -13,13 +13,14 @@ from torch import Tensor
 from lora_ensemble.contracts import Batch
 from lora_ensemble.engine.ensemble import Ensemble
 from lora_ensemble.engine.losses import finite
-from lora_ensemble.errors import DivergedError
+from lora_ensemble.errors import DivergedError, StoppedError
 from lora_ensemble.training.data import TrainingBatches
 from lora_ensemble.training.divergence import DivergenceWatch
 from lora_ensemble.training.early_stopping import EarlyStopping
 from lora_ensemble.training.log import TrainingLog
 from lora_ensemble.training.optimisation import Plan, build_optimizer
 from lora_ensemble.training.resuming import State, resume, save
+from lora_ensemble.training.stopping import ASKED
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -53,7 +54,8 @@ class TrainingLoop:
         self.began = self.saved = time.monotonic()
 
     def run(self) -> State:
-        """Train to the end. Raises DivergedError when a loss, a gradient or a parameter is no longer finite."""
+        """Train to the end. Raises DivergedError when a loss, a gradient or a parameter is no longer finite, and
+        StoppedError after a SIGTERM (`training.stopping`)."""
         self.state = state = resume(self.folder, self.ensemble, self.optimizer, self.accelerator)
         self.saved = time.monotonic()
         self.began = self.saved - state.seconds
@@ -139,10 +141,12 @@ class TrainingLoop:
             self.require_finite()
             save(self.folder, state, self.ensemble, self.optimizer, self.accelerator, plan)
             self.saved = time.monotonic()
+        if ASKED.is_set() and not self.done:
+            raise StoppedError(f"stopped after step {state.step} of {plan.total_steps}, which is saved")
 
     def overdue(self) -> bool:
         """Whether a checkpoint to resume from is due; all processes must agree."""
-        due = time.monotonic() - self.saved >= self.plan.training.checkpoint_seconds
+        due = ASKED.is_set() or time.monotonic() - self.saved >= self.plan.training.checkpoint_seconds
         if self.accelerator.num_processes == 1:
             return due
         if self.state.step % 16:

@@ -88,7 +88,7 @@ def _usage() -> str:
     return "\n".join(
         [
             f"usage: {PROGRAM} cross-validate RECIPE [--folds N ...] [--jobs N] [--epoch last|best-mean-accuracy]",
-            f"       {' ' * len(PROGRAM)} [--output FOLDER] [--members N] [--seed N] [--on local|ray]",
+            f"       {' ' * len(PROGRAM)} [--output FOLDER] [--members N] [--seed N] [--on local|ray|slurm]",
             f"       {' ' * len(PROGRAM)} [and what else train takes]",
             "",
             __doc__ or "",

@@ -80,7 +80,7 @@ def main(args: Sequence[str]) -> None:
     if options.weights is None:
         folder = folder if options.fold is None else folder / f"fold-{options.fold}"
         if launcher.kind != "local":
-            train_there({folder: made}, folder, launcher)
+            train_there({folder: made}, launcher)
         predictions = _trained(made, folder)
     else:
         predictions = _adopted(made, asked, options, options.output or _evaluated(folder, options.weights))

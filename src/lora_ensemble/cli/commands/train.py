@@ -61,7 +61,7 @@ def _there(launcher: Launcher, found: recipe_words.Asked[Options], folder: Path)
     if each < 1:
         raise UserError(f"--members-per-task {each}: must be at least 1")
     ranged = folder_suffix(found.members)
-    train_there(by_ranges(found.experiment, folder, each) if ranged else {folder: found.experiment}, folder, launcher)
+    train_there(by_ranges(found.experiment, folder, each) if ranged else {folder: found.experiment}, launcher)
     print(folder)
 
 
@@ -69,7 +69,7 @@ def _usage() -> str:
     lines = [
         f"usage: {PROGRAM} train RECIPE [--output FOLDER] [--members N|FIRST:END] [--seed N] [--epochs N]",
         f"       {' ' * len(PROGRAM)} [--data HUB_ID_OR_FOLDER] [--device auto|cpu|cuda|mps] [--backbone KIND]",
-        f"       {' ' * len(PROGRAM)} [--dataset KIND] [--plugin FILE.py ...] [--on local|ray]",
+        f"       {' ' * len(PROGRAM)} [--dataset KIND] [--plugin FILE.py ...] [--on local|ray|slurm]",
         f"       {' ' * len(PROGRAM)} [--FIELD.FIELD VALUE ...]",
         "",
         __doc__ or "",
