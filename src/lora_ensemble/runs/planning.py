@@ -97,11 +97,7 @@ def _smaller(experiment: Experiment, found: Estimate, memory: int) -> Training:
         raise UserError(f"{_mib(memory)} are too little: one example of one member takes {_mib(found.bytes)}")
     halved = training.batch_size // 2
     batches = -(-training.batch_size * training.gradient_accumulation // halved)
-    return dataclasses.replace(
-        training,
-        batch_size=halved,
-        gradient_accumulation=-(-training.batch_size * found.gradient_accumulation // halved),
-    )
+    return dataclasses.replace(training, batch_size=halved, gradient_accumulation=batches)
 
 
 def _measured(experiment: Experiment, split: Split, backbone: LoadedBackbone, ensemble: Ensemble) -> Estimate:

@@ -50,10 +50,10 @@ def table(found: Estimate, asked_batch_size: int) -> str:
     parts = ("parameters", "gradients", "optimizer", "activations", "bytes")
     lines = ["| | MiB |", "|---|---:|"]
     lines += [f"| {'all' if name == 'bytes' else name} | {getattr(found, name) / 2**20:.1f} |" for name in parts]
-    epoch, total = found.seconds_per_epoch, found.seconds_per_step * found.total_steps
+    step, epoch, total = found.seconds_per_step, found.seconds_per_epoch, found.seconds_per_step * found.total_steps
     lines += [
         "",
-        f"{found.seconds_per_step:.3g} s a step, {epoch:.3g} s an epoch ({found.steps_per_epoch} steps), {total:.3g} s in all",
+        f"{step:.3g} s a step, {epoch:.3g} s an epoch of {found.steps_per_epoch} steps, {total:.3g} s in all",
         f"--training.members-per-pass {found.members_per_pass}",
     ]
     if found.batch_size != asked_batch_size:
