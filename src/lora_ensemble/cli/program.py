@@ -22,6 +22,7 @@ ROAD = (
     "train",
     "cross-validate",
     "compare",
+    "reproduce",
     "predict",
     "demo",
     "calibrate",
