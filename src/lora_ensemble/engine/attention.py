@@ -1,6 +1,6 @@
 """Attention in training, with a derivative of its own where torch's kernel has a slow one: bf16 on a CPU.
 
-There, the backward pass of torch's flash kernel takes up to eight times as long as its forward pass. Which attention
+There, the backward pass of torch's flash kernel takes several times as long as its forward pass. Which attention
 runs follows from the device, the type, the length and what the processor can do, never from a clock: a training that is
 resumed finds the same bits.
 """
