@@ -84,7 +84,22 @@ def _one_line(boxed: str, also: Iterable[str]) -> str:
     hints = [near[1]] if near else []
     if unknown := re.match(r"Unrecognized options: ([^\s,]+)", sentence):
         sentence = f"unknown {'option' if unknown[1].startswith('-') else 'word'} {unknown[1]!r}"
-        hints = nearest(unknown[1], also, cutoff=0.7) or hints
+        hints = _nearest(unknown[1], hints, also)
     if missing := re.match(r"Missing value for argument '([^']+)'", sentence):
         sentence = f"{missing[1]} needs a value"
     return f"{sentence[:1].lower()}{sentence[1:]}" + (f". Did you mean {hints[0]!r}?" if hints else "")
+
+
+def _nearest(word: str, hints: list[str], also: Iterable[str]) -> list[str]:
+    """Of tyro's hints and the other flags; one of the same depth first: --method.rr is rather --method.r than --method."""
+
+    def of_the_same_depth(flags: Iterable[str]) -> list[str]:
+        return [flag for flag in flags if flag.count(".") == word.count(".")]
+
+    others = list(also)
+    return (
+        nearest(word, of_the_same_depth(others), cutoff=0.7)
+        or of_the_same_depth(hints)
+        or nearest(word, others, cutoff=0.7)
+        or hints
+    )
