@@ -60,6 +60,8 @@ class Split:
     modality: str
     augment: Callable[[Batch, torch.Generator], Batch] | None = None
     """Random augmentation of prepared inputs, on their device; used in training only."""
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """What else the source says of the examples, (N,) each, by its name: a patient, an age, a site."""
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -49,7 +49,7 @@ class OwnAudio(AudioDataset):
         """A split of rows, the others carved by content."""
         settle(own, self.skip_unreadable)
         parts = divided(own, self.split_seed, self.carve)
-        source = Source(own.ids, parts.labels_N, parts.classes, own.examples, own.where)
+        source = Source(own.ids, parts.labels_N, parts.classes, own.examples, own.where, own.columns)
         return self._split(split, source, parts.rows, skip=self.skip_unreadable)
 
     def _read(self) -> OwnRows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from lora_ensemble.audio.clips import looked_at, some
@@ -26,6 +27,8 @@ class Source(NamedTuple):
     """The recordings: files, or encoded."""
     where: str
     """Where they come from, for messages."""
+    columns: Mapping[str, Sequence[Any]] = MappingProxyType({})
+    """What else the source says of them, (N,) each."""
 
 
 @dataclass(frozen=True)
@@ -91,4 +94,5 @@ class AudioDataset(Dataset):
             classes=source.classes,
             modality=self.modality,
             augment=self.masking() if split == "train" else None,
+            columns={name: [values[row] for row in kept] for name, values in source.columns.items()},
         )

@@ -91,7 +91,7 @@ def _one_line(boxed: str, also: Iterable[str]) -> str:
 
 
 def _nearest(word: str, hints: list[str], also: Iterable[str]) -> list[str]:
-    """Of tyro's hints and the other flags; one of the same depth first: --method.rr is rather --method.r than --method."""
+    """Of tyro's hints and the other flags; one of the same depth first: --method.rr is rather --method.r."""
 
     def of_the_same_depth(flags: Iterable[str]) -> list[str]:
         return [flag for flag in flags if flag.count(".") == word.count(".")]

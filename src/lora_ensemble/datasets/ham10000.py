@@ -70,6 +70,7 @@ class Ham10000(Dataset):
             classes=CLASSES,
             modality=self.modality,
             augment=augmentation(self.augmentation, aspect=4 / 3) if split == "train" else None,
+            columns={name: [values[row] for row in chosen] for name, values in rows.columns.items()},
         )
 
     def _rows(self, rows: Rows, split: str) -> np.ndarray:

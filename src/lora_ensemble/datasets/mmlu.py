@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from lora_ensemble.contracts import Dataset, Split
@@ -69,7 +69,8 @@ class Mmlu(Dataset):
             for question in with_shots(found[subject], dev.get(subject, [])[: self.shots])
         ]
         about = f"the split {split} of mmlu, group {self.group}, in {self.data!r}"
-        return as_split(questions, letters(len(CHOICES)), about)
+        subject = [subject for subject in subjects for _ in found[subject]]
+        return replace(as_split(questions, letters(len(CHOICES)), about), columns={"subject": subject})
 
     def _tested(self, subjects: Sequence[str]) -> dict[str, list[Question]]:
         return {s: named(found, f"mmlu/test/{s}") for s, found in read(self.data, "test", subjects).items()}

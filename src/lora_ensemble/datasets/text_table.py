@@ -77,4 +77,5 @@ class TextTable(Dataset):
             ids=[own.ids[row] for row in rows],
             classes=parts.classes,
             modality=self.modality,
+            columns=own.said_of(rows.tolist()),
         )

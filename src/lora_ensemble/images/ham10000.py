@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lora_ensemble.errors import DataError
@@ -38,6 +39,7 @@ METADATA = "HAM10000_metadata"
 
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 _COLUMNS = ("image_id", "lesion_id", "dx")
+_OTHERS = ("dx_type", "age", "sex", "localization")
 _WHOLE = 10015
 _PLAIN = re.compile(r"[\w-]+")
 _ORDER = "c73e9b9fe5894b87038d52f2c003d6424bd4b4f4092410c4108e835f7e794409"  # SHA-256 of the image ids, a line each
@@ -52,6 +54,8 @@ class Rows(NamedTuple):
     """(N,) int64, by CLASSES."""
     stored: Sequence[Any]
     """The images: files, or encoded."""
+    columns: Mapping[str, Sequence[Any]] = MappingProxyType({})
+    """What else the source says of them: the lesion, and of a person age, sex and place on the body."""
 
     def out_of_order(self) -> bool:
         """Whether these are all the images, in another order than that of the original metadata."""
@@ -76,24 +80,25 @@ def read(data: str, in_order: bool) -> Rows:
 
 
 def _from_files(metadata: Path) -> Rows:
-    ids, lesions, labels = _parsed(_csv(metadata), metadata)
+    ids, lesions, labels, said = _parsed(_csv(metadata), metadata)
     found = sorted(files_below(metadata.parent), reverse=True)
     files = {file.stem: file for file in found if file.suffix.lower() in _SUFFIXES}
     if not any(name in files for name in ids):
         raise DataError(
             f"none of the {len(ids)} images of {metadata} is in its folder or below; expected <image_id>.jpg"
         )
-    return Rows(ids, lesions, labels, [files.get(name, metadata.with_name(f"{name}.jpg")) for name in ids])
+    return Rows(ids, lesions, labels, [files.get(name, metadata.with_name(f"{name}.jpg")) for name in ids], said)
 
 
 def _from_table(rows: datasets.Dataset, data: str, metadata: Path | None) -> Rows:
     """metadata: the original one where it lies beside the table; it says which images there are, and their order."""
-    columns = {name: rows[column(rows, data, (name,))][:] for name in _COLUMNS}
+    there = [name for name in _OTHERS if name in rows.column_names]
+    columns = {name: rows[column(rows, data, (name,))][:] for name in (*_COLUMNS, *there)}
     place = {name: row for row, name in reversed(list(enumerate(columns["image_id"])))}
     table = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-    ids, lesions, labels = _parsed(table, data) if metadata is None else _parsed(_csv(metadata), metadata)
+    ids, lesions, labels, said = _parsed(table, data) if metadata is None else _parsed(_csv(metadata), metadata)
     images = EncodedImages(rows, column(rows, data, ("image", "img")), [place.get(name) for name in ids])
-    return Rows(ids, lesions, labels, images)
+    return Rows(ids, lesions, labels, images, said)
 
 
 def _hub_metadata(data: str) -> Path | None:
@@ -119,8 +124,10 @@ def _csv(path: Path) -> list[dict[str, str]]:
     return list(reader)
 
 
-def _parsed(table: Iterable[Mapping[str, str]], where: object) -> tuple[list[str], list[str], np.ndarray]:
-    """Ids, lesions and labels, each image once: the splits of the hub's form overlap."""
+def _parsed(
+    table: Iterable[Mapping[str, str]], where: object
+) -> tuple[list[str], list[str], np.ndarray, dict[str, list[Any]]]:
+    """Ids, lesions, labels and the other columns, each image once: the splits of the hub's form overlap."""
     import numpy as np
 
     once: dict[str, Mapping[str, str]] = {}
@@ -132,4 +139,6 @@ def _parsed(table: Iterable[Mapping[str, str]], where: object) -> tuple[list[str
     if wrong := [f"{once[name]['dx']!r} of {name}" for name, code in codes.items() if code not in CLASSES]:
         raise DataError(f"{where}: unknown dx {', '.join(wrong)}; expected one of {', '.join(CLASSES)}")
     labels = np.array([CLASSES.index(code) for code in codes.values()], dtype=np.int64)
-    return list(once), [str(row["lesion_id"]) for row in once.values()], labels
+    lesions = [str(row["lesion_id"]) for row in once.values()]
+    said = {name: [row.get(name) for row in once.values()] for name in _OTHERS if any(name in r for r in once.values())}
+    return list(once), lesions, labels, {"lesion_id": lesions, **said}

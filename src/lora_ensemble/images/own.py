@@ -83,6 +83,7 @@ class OwnImages(Dataset):
             classes=parts.classes,
             modality=self.modality,
             augment=augmentation(self.augmentation) if split == "train" else None,
+            columns=own.said_of(rows),
         )
 
     def _read(self) -> OwnRows:

@@ -66,6 +66,7 @@ def read(table: Table, wanted: Wanted, kind: Kind, labelled: bool = True) -> Own
         own.content.append(file_digest(stored) if isinstance(stored, Path) else digest([stored]))
         if group is not None:
             own.groups.append(str(row.get(group)))
+        own.note(row, {content})
     own.ids = names(own.ids, own.content)
     return own
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +38,23 @@ class OwnRows:
     """Where labels are indices and the source names them."""
     problems: list[str] = field(default_factory=list)
     """Rows that cannot be used, and are not among the others."""
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    """What else a table says of the rows; None where it says nothing."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def note(self, row: Mapping[str, Any], content: Collection[str | None]) -> None:
+        """Keep what a table says of the row that was added last, beside its content."""
+        for name, value in row.items():
+            if name not in content and isinstance(value, str | int | float):
+                self.columns.setdefault(name, [None] * (len(self) - 1)).append(value)
+        for values in self.columns.values():
+            values += [None] * (len(self) - len(values))
+
+    def said_of(self, rows: Sequence[int]) -> dict[str, list[Any]]:
+        """The columns, of some of the rows."""
+        return {name: [values[row] for row in rows] for name, values in self.columns.items()}
 
 
 @dataclass(frozen=True)

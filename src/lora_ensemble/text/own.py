@@ -91,3 +91,4 @@ def _add(
     own.examples.append(example)
     if group is not None:
         own.groups.append(str(row.get(group)))
+    own.note(row, {columns.text, columns.pair})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,16 +12,18 @@ from tyro.conf import OmitArgPrefixes
 
 from lora_ensemble.cli.arguments import parse
 from lora_ensemble.cli.data_names import datasets_named
+from lora_ensemble.cli.grouping import groups_shown
 from lora_ensemble.cli.lists import Words, items
 from lora_ensemble.cli.logit_files import Paths, ScoredFileOptions, check_kinds, divided, read_given
+from lora_ensemble.cli.pairing import pairs_shown
 from lora_ensemble.cli.repeats import warn_of_repeats
+from lora_ensemble.cli.scored import check_one_seed, ensembles_given
 from lora_ensemble.errors import UserError
 from lora_ensemble.printable import printable
 
 if TYPE_CHECKING:
     from lora_ensemble.analysis import EpochsCurve, Scores, Table
-    from lora_ensemble.contracts import Calibration, Dataset
-    from lora_ensemble.predictions import Predictions
+    from lora_ensemble.contracts import Dataset
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class Options:
     paired: bool = False
     """Which of the runs or files are better than which, on the same samples: differences of --scores (default: the main
     ones), calibrated where there is a calibration, with intervals and p-values corrected for all comparisons."""
+    by: str | None = None
+    """Scores of each group of rows, and the worst group: COLUMN of the data set's table or metadata, label for the
+    classes, or COLUMN=FILE, a table with the columns id and COLUMN."""
     files: OmitArgPrefixes[ScoredFileOptions] = field(default_factory=ScoredFileOptions)
 
 
@@ -66,8 +71,8 @@ def main(args: Sequence[str]) -> None:
         for name in ("dataset", "per_fold", "epochs", "shift")
     ]
     check_kinds(folders, files, options.files, [*of_runs, ("--split", options.split != "test")])
-    if options.paired:
-        print(_paired(folders, files, options).rstrip())
+    if options.paired or options.by is not None:
+        print(_on_the_same_rows(folders, files, options).rstrip())
         return
     if files:
         print(_rendered(_of_files(files, options), options).rstrip())
@@ -85,44 +90,28 @@ def main(args: Sequence[str]) -> None:
     print(_rendered(_of_runs(options, ood, other), options).rstrip())
 
 
-def _paired(folders: Sequence[Path], files: Sequence[Path], options: Options) -> str:
-    """Of the calibrated predictions, where there is a calibration and none of --raw."""
-    from lora_ensemble.analysis import all_pairs
-    from lora_ensemble.analysis.pairs import MAIN
-
-    others = {
-        "--ood": options.ood,
-        "--shift": options.shift,
-        "--epochs": options.epochs,
-        "--per-fold": options.per_fold,
-    }
-    if with_it := [flag for flag, value in others.items() if value]:
-        raise UserError(f"--paired does not go with {with_it[0]}: it compares on the same samples")
-    methods = {}
-    for label, p, calibration in _given(folders, files, options):
-        calibrated = calibration is not None and not options.raw
-        methods[f"{label}, calibrated" if calibrated else label] = calibration(p) if calibrated and calibration else p
-    found = all_pairs(methods, items(options.scores) or MAIN)
-    renderings = {"markdown": found.to_markdown, "latex": found.to_latex, "json": found.to_json}
-    return renderings[options.format]()
-
-
-def _given(
-    folders: Sequence[Path], files: Sequence[Path], options: Options
-) -> Iterator[tuple[str, Predictions, Calibration | None]]:
-    """Each method's label, its predictions, and its calibration where it has one."""
-    from lora_ensemble.studies.groups import by_experiment, calibration_of, ensembles, joined
-
-    if files:
-        for each in read_given(files, options.files, None, options.concat):
-            yield each.label, each.predictions, each.calibration
-        return
-    groups = by_experiment(folders)
-    if several := [label for label, runs in groups.items() if len(runs) > 1]:
-        raise UserError(f"--paired: give one run of each method, there are several seeds of {several[0]}")
-    other = _other(options.dataset)
-    for label, runs in ensembles(groups, options.concat):
-        yield label, joined(runs, options.split, other), calibration_of(runs, options.split)
+def _on_the_same_rows(folders: Sequence[Path], files: Sequence[Path], options: Options) -> str:
+    """What --paired and --by show."""
+    flag, why = ("--paired", "it compares on the same samples") if options.paired else ("--by", "it divides one split")
+    names = ("ood", "shift", "epochs", "per_fold", *(("by",) if options.paired else ()))
+    if taken := [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]:
+        raise UserError(f"{flag} does not go with {taken[0]}: {why}")
+    if options.paired and folders:
+        check_one_seed(folders)
+    other, scores = _other(options.dataset), items(options.scores)
+    given = ensembles_given(folders, files, options.files, split=options.split, dataset=other, concat=options.concat)
+    if options.by is None:
+        return pairs_shown(given, scores, options.format, raw=options.raw)
+    return groups_shown(
+        given,
+        options.by,
+        scores,
+        options.format,
+        split=options.split,
+        dataset=other,
+        raw=options.raw,
+        pooling=options.pooling,
+    )
 
 
 def _of_files(files: Sequence[Path], options: Options) -> dict[str, list[Scores]]:
