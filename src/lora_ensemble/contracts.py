@@ -159,6 +159,8 @@ class LoadedBackbone:
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
     """In place of cross-entropy: the logits of M members, (M, B, ...), and labels as the ensemble got them, to the mean
     losses of the members, (M,)."""
+    scoring: LoadedBackbone | None = None
+    """In its place where predictions are made, if inputs are read in another way there than in training."""
     by_token: Callable[[Tensor, Tensor], Tensor] | None = None
     """Where predictions are kept of every token that `collate_labelled` gives a label: logits (M, B, T, V) and labels
     (B, T) to logits (M, N, C) of those N tokens, row by row. Class 0 is the token itself; `other_classes` names the

@@ -18,7 +18,8 @@ from lora_ensemble.training.options import Training as Training
 _PLUGINS = {"backbone": "backbones", "method": "methods", "dataset": "datasets"}
 _ADDED = {f"training.{name}" for name in ADDED}
 _ADDED |= {f"method.{name}" for name in ("last", "read_rows", "repulsion", "bandwidth")}
-_ADDED |= {f"backbone.{name}" for name in ("answer", "normalise", "question", "likelihood")}
+_ADDED |= {f"backbone.{name}" for name in ("answer", "normalise", "question", "likelihood", "scoring_length")}
+_ADDED |= {f"method.{name}" for name in ("init_mean", "head_mean", "head_init", "head_gain", "head_std")}
 
 
 @dataclass(frozen=True)

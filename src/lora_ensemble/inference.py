@@ -49,6 +49,7 @@ def predict_split(
     """
     if len(split) == 0:
         raise DataError("the split is empty")
+    backbone = backbone.scoring or backbone
     ensemble.to(device)
     began = time.monotonic()
     with (

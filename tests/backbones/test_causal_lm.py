@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lora_ensemble.backbones.causal_lm import CausalLM
+from lora_ensemble.cli import recipe_words
+from lora_ensemble.contracts import Split
 from lora_ensemble.errors import FileFormatError, UserError
+from lora_ensemble.inference import predict_split
 from lora_ensemble.methods.lora import Lora
 from lora_ensemble.questions.answer_logits import MASKED
+from lora_ensemble.runs.kept import prediction_key
+from lora_ensemble.runs.predicting import Wanted
 from lora_ensemble.saved import load_backbone
 from tiny_language_models import CONFIGS, FEWER, LONG, QUESTIONS, SHORT, VOCABULARY, save_model
 from tolerance import close
@@ -219,6 +225,39 @@ def test_truncation_takes_from_the_left_and_keeps_the_beginning_of_text(tmp_path
     assert len(cut) == 39 < len(whole)  # a place is left for the letter
     assert torch.equal(cut[first:], whole[-(39 - first) :])
     assert torch.equal(cut[:first], whole[:first])
+
+
+@pytest.mark.parametrize("loss", ["single-token", "next-token"])
+def test_scoring_reads_more_than_training(folders, loss):
+    backbone = load(folders(), max_length=40, scoring_length=200, truncate="left", loss=loss)
+    whole = load(folders(), max_length=200, truncate="left", loss=loss)
+    answer = np.array([0])
+    assert backbone.collate_labelled([LONG], answer)["input_ids"].shape[1] <= 40
+    assert torch.equal(backbone.scoring.collate([LONG])["input_ids"], whole.collate([LONG])["input_ids"])
+    with pytest.warns(UserWarning, match="1 of 1 questions are longer than 40 tokens"):
+        assert backbone.lengths([LONG]) == [40]
+    assert backbone.scoring.lengths([LONG]) == whole.lengths([LONG])
+    split = Split([SHORT, LONG], None, ["short", "long"], ["a", "b", "c"], "choices")
+    options = {"classes": split.classes, "batch_size": 2, "device": torch.device("cpu")}
+    made, expected = (predict_split(Lora(members=2).build(b, 0), split, b, **options) for b in (backbone, whole))
+    assert torch.equal(made.logits_MBC, expected.logits_MBC)
+    cut = load(folders(), max_length=40, truncate="left", loss=loss)
+    with pytest.warns(UserWarning, match="lose their beginning"):
+        others = predict_split(Lora(members=2).build(cut, 0), split, cut, **options)
+    assert not torch.equal(others.logits_MBC[:, 1], made.logits_MBC[:, 1])
+
+
+def test_a_scoring_length_is_part_of_the_key_and_counts_only_where_it_is_given():
+    asked = recipe_words.asked("multiple-choice-lora", [], recipe_words.Options, "train").experiment
+    words = ["--backbone.scoring-length", "512", "--backbone.max-length", "128"]
+    longer = recipe_words.asked("multiple-choice-lora", words, recipe_words.Options, "train").experiment
+    assert (longer.backbone.max_length, longer.backbone.scoring_length) == (128, 512)
+    assert "backbone.scoring_length" not in asked.determining()
+    assert longer.determining()["backbone.scoring_length"] == 512
+    wanted = Wanted("test", longer.dataset)
+    other = replace(longer, backbone=replace(longer.backbone, scoring_length=None))
+    assert prediction_key(longer, wanted, None) != prediction_key(other, wanted, None)
+    assert CausalLM(scoring_length=3).problems() == ["backbone.scoring_length = 3: must be at least 8"]
 
 
 def test_the_whole_text_counts_where_it_is_learned(folders):

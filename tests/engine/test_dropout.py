@@ -11,10 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lora_ensemble.backbones.digits_vit import DigitsViT
 from lora_ensemble.engine.dropkey import dropkey_attention
 from lora_ensemble.engine.dropout import DropoutEnsemble
 from lora_ensemble.engine.ensemble import Ensemble
+from lora_ensemble.engine.layers.member import MemberLayer
 from lora_ensemble.errors import ConfigurationError, NoMatchError
+from lora_ensemble.methods.mc_dropout import McDropout
 from tiny_models import CLASSES, TINY, PlainTransformer, lively
 from tolerance import close
 
@@ -288,3 +291,20 @@ def test_models_without_what_is_dropped() -> None:
         written_out(x=torch.randn(ROWS, 5, 8))
     with pytest.raises(NoMatchError, match=r"no torch\.nn\.Dropout layer; use dropout = 'dropkey'"):
         make("llama", dropout="dropout")
+
+
+def test_heads_start_as_asked() -> None:
+    backbone = DigitsViT().load(10)
+    ensemble = McDropout(members=3, heads="member", head_init="gaussian", head_std=0.1, head_mean=2.0).build(
+        backbone, 0
+    )
+    (head,) = [layer for layer in ensemble.network.modules() if isinstance(layer, MemberLayer)]
+    weights = [p for name, p in head.named_parameters() if "weight" in name]
+    biases = [p for name, p in head.named_parameters() if "bias" in name]
+    assert all(abs(w.mean() - 2) < 0.05 and 0.05 < w.std() < 0.2 for w in weights)
+    assert not any(b.any() for b in biases)
+    shared = McDropout(members=3, head_init="gaussian", head_mean=2.0).build(DigitsViT().load(10), 0)
+    plain = McDropout(members=3).build(DigitsViT().load(10), 0)
+    path = DigitsViT().load(10).head
+    assert abs(shared.network.get_submodule(path).weight.mean() - 2) < 0.05
+    assert abs(plain.network.get_submodule(path).weight.mean()) < 0.1

@@ -135,3 +135,12 @@ def test_heads_of_several_layers_are_drawn_layer_by_layer() -> None:
     torch.manual_seed(99)
     other = LoraEnsemble(copy, again)
     assert torch.equal(other.model["head"][2].copies[1].weight, ensemble.model["head"][2].copies[1].weight)
+
+
+def test_gaussians_may_have_another_mean() -> None:
+    shifted = draw((40, 900), Start("gaussian", 1.0, 0.02, 0.5), torch.Generator().manual_seed(0))
+    close(shifted - 0.5, spread("gaussian"))
+    head, bias = torch.empty(10, 64), torch.ones(10)
+    init_linear(head, bias, torch.Generator().manual_seed(0), Start("gaussian", mean=-3.0))
+    assert abs(head.mean() + 3) < 5 * 0.02 / math.sqrt(640)
+    assert not bias.any()

@@ -126,10 +126,37 @@ def test_training_ends_in_a_run_and_its_scores(tmp_path, data, backbone, capsys)
     assert f"{published_scores(run.predict('test'))['accuracy']:.4f}" in out
 
 
+def test_early_stopping_as_published_scores_the_best_epoch_of_the_first_rows(tmp_path, data, backbone, capsys):
+    values = published()["CIFAR10/final/CIFAR10_settings_LoRA1"] | {
+        "training.max_steps": 4,
+        "training.steps_lr_warmup": 0,
+        "training.learning_rate": 0.05,
+        "training.training_batch_size": 4,
+        "training.early_stopping": True,
+        "data.subset_train_iterations": 1,
+        "data.subset_evaluation_iterations": 2,
+        "evaluation.evaluation_batch_size": 5,
+    }
+    content: dict = {}
+    for key, value in values.items():
+        section, name = key.split(".")
+        content.setdefault(f"{section}_settings", {})[name] = value
+    (tmp_path / "early.json").write_text(json.dumps(content))
+    words = (tmp_path / "early.json", "LoRA_Former", 2, "--as-published", "--output", tmp_path / "run")
+    assert settings(*words, data=data, backbone=backbone) == 0
+    run = Run(tmp_path / "run")
+    first = [run.predict("test", epoch=epoch).rows(list(range(10))) for epoch in (1, 2, 3, 4)]  # a step is an epoch
+    accuracies = [published_scores(p)["accuracy"] for p in first]
+    best = published_scores(first[accuracies.index(max(accuracies))])
+    out = capsys.readouterr().out
+    assert f"{best['accuracy']:.4f}" in out
+    assert f"{best['nll']:.4f}" in out
+
+
 def test_settings_that_only_evaluate_bce_and_a_weight_for_each_class(tmp_path, capsys):
     values = published()["CIFAR10/final/CIFAR10_settings_LoRA1"] | {
         "training.training": False,
-        "training.loss": "binary_cross_entropy",
+        "training.loss": "BCE",
         "training.class_weights": [1, 2.5] + [1] * 8,
     }
     content: dict = {}

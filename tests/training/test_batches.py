@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lora_ensemble.backbones.digits_vit import DigitsViT
+from lora_ensemble.datasets.digits import Digits
+from lora_ensemble.methods.single_lora import SingleLora
 from lora_ensemble.training import order
+from lora_ensemble.training.checkpoints import checkpoints
+from lora_ensemble.training.fitting import fit
 from lora_ensemble.training.options import Training
 from lora_ensemble.training.order import MemberBatches
 
@@ -63,3 +70,25 @@ def test_composition_follows_from_seed_member_and_epoch(monkeypatch: pytest.Monk
 def test_is_no_option_for_a_fixed_order() -> None:
     assert Training(group_by_length=True).problems() == []
     assert any("group_by_length" in p for p in Training(group_by_length=True, data_order="fixed").problems())
+
+
+@settings(max_examples=40, deadline=None)
+@given(size=st.integers(1, 100), batch=st.integers(1, 9), most=st.integers(1, 30), members=st.integers(0, 2))
+def test_an_epoch_that_ends_early_is_the_beginning_of_the_whole_one(
+    size: int, batch: int, most: int, members: int
+) -> None:
+    who = range(members) if members else None
+    whole, part = MemberBatches(size, batch, 3, who), MemberBatches(size, batch, 3, who, most=most)
+    for number in (0, 1):
+        assert epoch(part, number) == epoch(whole, number)[:most]
+    assert len(part) == len(epoch(part, 0))
+    assert part.rows * max(members, 1) == sum(map(len, part))
+
+
+def test_training_ends_its_epochs_after_so_many_batches(tmp_path: Path) -> None:
+    training = Training(epochs=3, batch_size=4, batches_per_epoch=2, device="cpu", save="epoch")
+    backbone = DigitsViT().load(10)
+    ensemble = SingleLora(r=2).build(backbone, 0)
+    assert fit(ensemble, Digits().load("train"), backbone, training, seed=0, folder=tmp_path).steps == 6
+    assert [(c.step, c.epochs) for c in checkpoints(tmp_path / "checkpoints")] == [(2, 1), (4, 2), (6, 3)]
+    assert Training(batches_per_epoch=0).problems() == ["training.batches_per_epoch = 0: must be at least 1"]

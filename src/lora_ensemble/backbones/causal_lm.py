@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lora_ensemble.contracts import Backbone, LoadedBackbone
@@ -61,6 +61,8 @@ class CausalLM(Backbone):
     """continuation: learn the likelihood of the right choice alone, in place of the choice among all."""
     max_length: int | None = None
     """Most tokens of a prompt with its answer, at most as many as the model can read, which is the default."""
+    scoring_length: int | None = None
+    """Most tokens of a prompt with its answer where predictions are made. Default: as in training, `max_length`."""
     truncate: Literal["never", "left"] = "never"
     """Longer prompts are refused (never), or lose their beginning (left): a warning says how many."""
 
@@ -68,6 +70,8 @@ class CausalLM(Backbone):
         found = self._prompts().problems()
         if self.max_length is not None and self.max_length < 8:
             found.append(f"backbone.max_length = {self.max_length}: must be at least 8")
+        if self.scoring_length is not None and self.scoring_length < 8:
+            found.append(f"backbone.scoring_length = {self.scoring_length}: must be at least 8")
         if self.top_tokens < 1:
             found.append(f"backbone.top_tokens = {self.top_tokens}: must be at least 1")
         if self.scores == "tokens" and self.loss != "next-token":
@@ -114,17 +118,24 @@ class CausalLM(Backbone):
         size = vocabulary_size(model)
         if (highest := max(letters.ids)) >= size:
             raise UserError(f"the tokenizer of {self.name!r} does not fit its model: token {highest} of {size}")
-        questions = self._questions(tokenizer, letters, model, size)
+        questions = self._questions(tokenizer, letters, model, size, self.max_length)
         answering = AnswerModel(model, letters.ids, self.scores, size)
-        return LoadedBackbone(
+        loaded = LoadedBackbone(
             model=answering,
-            collate=questions.collate,
             prepare=questions.prepare if takes_positions(model) else dict,
             head=None,
-            collate_labelled=questions.texts if self.loss == "next-token" else questions.answers,
-            lengths=questions.lengths,
+            **self._read(questions),
             **self._classes(tokenizer, answering, size),
         )
+        if self.scoring_length is not None:
+            longer = self._questions(tokenizer, letters, model, size, self.scoring_length)
+            loaded.scoring = replace(loaded, **self._read(longer))
+        return loaded
+
+    def _read(self, questions: Questions) -> dict[str, Any]:
+        """How examples become batches."""
+        labelled = questions.texts if self.loss == "next-token" else questions.answers
+        return {"collate": questions.collate, "collate_labelled": labelled, "lengths": questions.lengths}
 
     def _continuing(self, tokenizer: Any, model: Any, num_classes: int) -> LoadedBackbone:
         """Answers by continuation."""
@@ -144,11 +155,11 @@ class CausalLM(Backbone):
             encode=Encoder(tokenizer),
             special=special_tokens_around(tokenizer),
             first=first,
-            limit=self._limit(model),
+            limit=self._limit(model, self.max_length),
             truncate=self.truncate == "left",
             vocabulary=vocabulary_size(model),
         )
-        return LoadedBackbone(
+        loaded = LoadedBackbone(
             model=ContinuationModel(model, num_classes, self.normalise or "none", first, takes_positions(model)),
             collate=rows.collate,
             prepare=dict,
@@ -157,11 +168,16 @@ class CausalLM(Backbone):
             lengths=rows.lengths,
             loss=negative_log_likelihood if self.likelihood else None,
         )
+        if self.scoring_length is not None:
+            more = replace(rows, limit=self._limit(model, self.scoring_length))
+            read: dict[str, Any] = {"collate": more.collate, "collate_labelled": more.answers, "lengths": more.lengths}
+            loaded.scoring = replace(loaded, **read)
+        return loaded
 
-    def _limit(self, model: Any) -> int | None:
-        """Most tokens of a text."""
+    def _limit(self, model: Any, longest: int | None) -> int | None:
+        """Most tokens of a text, of which the model can read so many at most."""
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        return min((limit for limit in (self.max_length, context) if limit is not None), default=None)
+        return min((limit for limit in (longest, context) if limit is not None), default=None)
 
     def _prompts(self) -> Prompts:
         from lora_ensemble.questions.prompts import Prompts
@@ -176,7 +192,9 @@ class CausalLM(Backbone):
         probe = {"question": "Which one?", "choices": ["this one"] * num_classes}
         return letter_tokens(Encoder(tokenizer), self._prompts().before(probe), self.letters[:num_classes])
 
-    def _questions(self, tokenizer: Any, letters: LetterTokens, model: Any, size: int) -> Questions:
+    def _questions(
+        self, tokenizer: Any, letters: LetterTokens, model: Any, size: int, longest: int | None
+    ) -> Questions:
         from lora_ensemble.questions.inputs import Questions
         from lora_ensemble.questions.language_models import Encoder, special_tokens_before
 
@@ -185,7 +203,7 @@ class CausalLM(Backbone):
             prompts=self._prompts(),
             encode=Encoder(tokenizer),
             letters=letters,
-            limit=self._limit(model),
+            limit=self._limit(model, longest),
             truncate=self.truncate == "left",
             first=special_tokens_before(tokenizer),
             padding=next((t for t in marks if t is not None and t < size), 0),  # a pad token may have been added later

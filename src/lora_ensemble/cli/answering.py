@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_ensemble.answers.asked import Asked
 from lora_ensemble.errors import UserError
+from lora_ensemble.printable import printable
 
 if TYPE_CHECKING:
     from lora_ensemble.answers.stream import Answerer, Told
@@ -37,7 +38,7 @@ def answer_input(run: Run, source: str, output: str | None, asked: Asked, rows: 
     files.check_ending(path)
     about = _about(run, source, asked, rows)
     if _is_answered(path, about):
-        print(f"{path} holds these answers already", file=sys.stderr)
+        print(f"{printable(str(path))} holds these answers already", file=sys.stderr)
         return
     parts = Parts(path, about)
     done = len(parts.files)
@@ -52,7 +53,7 @@ def answer_input(run: Run, source: str, output: str | None, asked: Asked, rows: 
         raise UserError(f"{source}: there is nothing to answer in it")
     written = files.write(parts, path, about)
     parts.remove()
-    print(f"{path}: {written} answers{_how(run, asked)}")
+    print(f"{printable(str(path))}: {written} answers{_how(run, asked)}")
 
 
 def _to_stdout(run: Run, source: str, asked: Asked, rows: Options) -> None:
@@ -126,10 +127,10 @@ def _display(source: str) -> Iterator[Told]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+    columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()]
     began, said, rows = time.monotonic(), time.monotonic(), 0
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(f"reading {source}", total=None)
+        task = progress.add_task(f"reading {printable(source)}", total=None)
 
         def told(more: int) -> None:
             nonlocal said, rows

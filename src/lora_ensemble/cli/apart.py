@@ -11,6 +11,7 @@ from typing import Any
 from lora_ensemble.cli.arguments import PROGRAM
 from lora_ensemble.contracts import Launcher
 from lora_ensemble.experiment import Experiment
+from lora_ensemble.printable import printable
 from lora_ensemble.training.progress import TerminalProgress
 
 
@@ -33,4 +34,4 @@ def train_there(planned: dict[Path, Experiment], launcher: Launcher) -> None:
     folder = next(iter(planned)).absolute().parent
     train_apart(planned, folder, launcher, None, lambda name, progress: displays[name](progress))
     places = " ".join(shlex.quote(str(place)) for place in planned)
-    print(f"trained; next: {PROGRAM} evaluate {'--concat ' * (len(planned) > 1)}{places}", file=sys.stderr)
+    print(printable(f"trained; next: {PROGRAM} evaluate {'--concat ' * (len(planned) > 1)}{places}"), file=sys.stderr)

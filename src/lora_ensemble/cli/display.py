@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lora_ensemble.printable import printable
 from lora_ensemble.studies.comparing import News
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ class Display:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        self.total, self.done, self.about = total, 0, about
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.total, self.done, self.about = total, 0, printable(about)
+        self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         columns = [
-            TextColumn("{task.description:<28}"),
+            TextColumn("{task.description:<28}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.fields[said]}", markup=False),
             TimeElapsedColumn(),
         ]
         self.progress = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
@@ -41,7 +42,7 @@ class Display:
 
     def show(self, news: News) -> None:
         """Draw what has happened."""
-        name = news.task.folder.name
+        name = printable(news.task.folder.name)
         if news.result is None:
             if name not in self.bars:
                 self.bars[name] = self.progress.add_task(name, total=news.steps, said="")

@@ -58,9 +58,11 @@ class LoraEnsembleConfig(LoraConfig):
     init_a: str = field(default="kaiming", metadata={"help": "Start of A: kaiming (PEFT's), xavier or gaussian."})
     init_gain: float = field(default=1.0, metadata={"help": "Gain of xavier for A."})
     init_std: float = field(default=0.02, metadata={"help": "Standard deviation of gaussian for A."})
+    init_mean: float = field(default=0.0, metadata={"help": "Mean of gaussian for A."})
     head_init: str = field(default="default", metadata={"help": "default, gaussian, xavier, kaiming or copy."})
     head_gain: float = field(default=1.0, metadata={"help": "Gain of xavier for heads."})
     head_std: float = field(default=0.02, metadata={"help": "Standard deviation of gaussian for heads."})
+    head_mean: float = field(default=0.0, metadata={"help": "Mean of gaussian for heads."})
     fused_qkv: str = field(
         default="separate",
         metadata={"help": "A fused projection: one low-rank pair each for q, k and v (separate), or one (joint)."},
@@ -134,12 +136,12 @@ class LoraEnsembleConfig(LoraConfig):
     @property
     def adapter_start(self) -> Start:
         """How the adapters start."""
-        return Start(self.init_a, self.init_gain, self.init_std)
+        return Start(self.init_a, self.init_gain, self.init_std, self.init_mean)
 
     @property
     def head_start(self) -> Start:
         """How the heads start."""
-        return Start(self.head_init, self.head_gain, self.head_std)
+        return Start(self.head_init, self.head_gain, self.head_std, self.head_mean)
 
     def peft_config(self, **changes: Any) -> LoraConfig:
         """The plain LoraConfig of one member, with fields changed as asked."""

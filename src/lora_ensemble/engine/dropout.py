@@ -21,6 +21,8 @@ from lora_ensemble.engine.layers.per_member import per_member
 from lora_ensemble.engine.networks import load_networks, save_networks
 from lora_ensemble.errors import NoMatchError
 
+_DEFAULT = Start()
+
 
 class DropoutEnsemble(Ensemble):
     """M stochastic passes of one network, all in one batch.
@@ -55,12 +57,12 @@ class DropoutEnsemble(Ensemble):
     def called_model(self) -> nn.Module:
         return self.network
 
-    def draw_heads(self, seed: int) -> None:
+    def draw_heads(self, seed: int, start: Start = _DEFAULT) -> None:
         """Draw each member's head from the generator of (seed, member)."""
         for name, layer in self.network.named_modules():
             if isinstance(layer, MemberLayer):
                 for m in range(self.members):
-                    layer.draw(m, member_generator(seed, m, name), Start())
+                    layer.draw(m, member_generator(seed, m, name), start)
 
     def trained_members(self) -> range:
         return range(self.members if self.options["member_heads"] else 1)

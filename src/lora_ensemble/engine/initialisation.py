@@ -24,11 +24,12 @@ INIT_A, HEAD_INIT = get_args(InitA), get_args(HeadInit)
 
 @dataclass(frozen=True)
 class Start:
-    """How a matrix starts: InitA or HeadInit, the gain of xavier, the standard deviation of gaussian."""
+    """How a matrix starts: InitA or HeadInit, the gain of xavier, mean and standard deviation of gaussian."""
 
     init: str = "default"
     gain: float = 1.0
     std: float = 0.02
+    mean: float = 0.0
 
 
 def member_generator(seed: int, member: int, name: str) -> torch.Generator:
@@ -38,12 +39,12 @@ def member_generator(seed: int, member: int, name: str) -> torch.Generator:
 
 
 def draw(shape: tuple[int, ...], start: Start, generator: torch.Generator) -> Tensor:
-    """A matrix (out, in), float32. xavier: U(+-gain sqrt(6 / (in + out))); gaussian: N(0, std^2); kaiming: InitA."""
+    """A matrix (out, in), float32. xavier: U(+-gain sqrt(6 / (in + out))); gaussian: N(mean, std^2); kaiming: InitA."""
     weight = torch.empty(shape)
     if start.init == "xavier":
         return nn.init.xavier_uniform_(weight, gain=start.gain, generator=generator)
     if start.init == "gaussian":
-        return nn.init.normal_(weight, std=start.std, generator=generator)
+        return nn.init.normal_(weight, start.mean, start.std, generator=generator)
     assert start.init in ("kaiming", "default"), start.init
     return nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
 

@@ -83,6 +83,7 @@ def redraw_head(
     init: str = "default",
     gain: float = 1.0,
     std: float = 0.02,
+    mean: float = 0.0,
 ) -> None:
     """Draw the linear layers of the head anew, from the generator of (seed, member)."""
     if head is None or init == "copy":
@@ -91,7 +92,8 @@ def redraw_head(
     for name, module in root.named_modules():
         if isinstance(module, nn.Linear):
             path = f"{head}.{name}" if name else head
-            init_linear(module.weight, module.bias, member_generator(seed, member, path), Start(init, gain, std))
+            start = Start(init, gain, std, mean)
+            init_linear(module.weight, module.bias, member_generator(seed, member, path), start)
 
 
 def perturb(model: nn.Module, scale: float, last_blocks: int | None, seed: int, member: int) -> None:

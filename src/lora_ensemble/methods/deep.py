@@ -27,6 +27,8 @@ class Deep(Method):
     """Gain of xavier for the heads."""
     head_std: float = 0.02
     """Standard deviation of gaussian for the heads."""
+    head_mean: float | None = None
+    """Mean of gaussian for the heads. Default: 0."""
 
     def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
         import copy
@@ -36,7 +38,8 @@ class Deep(Method):
         networks = []
         for m in range(self.first_member, self.first_member + self.members):
             network = copy.deepcopy(backbone.model)
-            redraw_head(network, backbone.head, seed, m, self.head_init, self.head_gain, self.head_std)
+            start = (self.head_init, self.head_gain, self.head_std, self.head_mean or 0.0)
+            redraw_head(network, backbone.head, seed, m, *start)
             if self.noise_scale:
                 perturb(network, self.noise_scale, self.noise_blocks, seed, m)
             networks.append(network)

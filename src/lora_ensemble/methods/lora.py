@@ -40,12 +40,16 @@ class Lora(Method):
     """Gain of xavier."""
     init_std: float = 0.02
     """Standard deviation of gaussian."""
+    init_mean: float | None = None
+    """Mean of gaussian. Default: 0."""
     head_init: Literal["default", "gaussian", "xavier", "kaiming", "copy"] = "default"
     """Start of the heads: default (torch's, redrawn per member), gaussian, xavier, kaiming or copy."""
     head_gain: float = 1.0
     """Gain of xavier for the heads."""
     head_std: float = 0.02
     """Standard deviation of gaussian for the heads."""
+    head_mean: float | None = None
+    """Mean of gaussian for the heads. Default: 0."""
     fused_qkv: Literal["separate", "joint"] = "separate"
     """A fused projection gets one low-rank pair each for q, k and v (separate), or one for all (joint)."""
     lora_l2: float = 0.0
@@ -78,9 +82,11 @@ class Lora(Method):
             "init_a": self.init_a,
             "init_gain": self.init_gain,
             "init_std": self.init_std,
+            "init_mean": self.init_mean or 0.0,
             "head_init": self.head_init,
             "head_gain": self.head_gain,
             "head_std": self.head_std,
+            "head_mean": self.head_mean or 0.0,
             "fused_qkv": self.fused_qkv,
             "also_trained": list(backbone.also_trained) or None,
             "lora_l2": self.lora_l2,

@@ -18,12 +18,19 @@ class Snapshot(Method):
 
     head_init: Literal["default", "gaussian", "xavier", "kaiming", "copy"] = "default"
     """Start of the head: default (torch's, redrawn), gaussian, xavier, kaiming or copy."""
+    head_gain: float | None = None
+    """Gain of xavier for the head. Default: 1."""
+    head_std: float | None = None
+    """Standard deviation of gaussian for the head. Default: 0.02."""
+    head_mean: float | None = None
+    """Mean of gaussian for the head. Default: 0."""
 
     def build(self, backbone: LoadedBackbone, seed: int) -> Ensemble:
         from lora_ensemble.engine.networks import redraw_head
         from lora_ensemble.engine.snapshot import SnapshotEnsemble
 
-        redraw_head(backbone.model, backbone.head, seed, 0, self.head_init)
+        gain, std = 1.0 if self.head_gain is None else self.head_gain, 0.02 if self.head_std is None else self.head_std
+        redraw_head(backbone.model, backbone.head, seed, 0, self.head_init, gain, std, self.head_mean or 0.0)
         return SnapshotEnsemble(backbone.model, self.members)
 
     def training_problems(self, training: Training) -> list[str]:

@@ -41,7 +41,9 @@ class TrainingBatches:
         order = None if self.shared else self.members
         shuffled = training.data_order != "fixed"
         lengths = _lengths(split, backbone, training)
-        self.sampler = MemberBatches(len(split), training.batch_size, seed, order, rank, world, shuffled, lengths)
+        self.sampler = MemberBatches(
+            len(split), training.batch_size, seed, order, rank, world, shuffled, lengths, training.batches_per_epoch
+        )
         self.together = training.gradient_accumulation
         self.loader = batches(split, backbone.collate, self.sampler, training.workers, backbone.collate_labelled)
 

@@ -152,7 +152,7 @@ def _run(
     return Cost(
         steps=done.step,
         seconds=done.seconds,
-        examples_per_second=plan.examples(len(split), done.step) / done.seconds,
+        examples_per_second=plan.examples(data.sampler.rows, done.step) / done.seconds,
         peak_memory_bytes=peak_bytes(device),
         trainable_parameters=trainable,
         device=device.type,

@@ -11,7 +11,7 @@ NO_EFFECT = frozenset(
 )
 """Fields that change cost or convenience and no result: a run may be resumed with other values."""
 
-ADDED = frozenset({"class_weight_values", "early_stopping", "loss", "validation_batches"})
+ADDED = frozenset({"batches_per_epoch", "class_weight_values", "early_stopping", "loss", "validation_batches"})
 """Fields that came after version 0.1.0: at their default they do not count among what determines a result, so that what
 was made before stays what it was."""
 
@@ -26,6 +26,8 @@ class Training:
     """Number of steps, whatever the number of epochs that makes."""
     batch_size: int = 32
     """Examples that each member sees in one forward pass, over all devices together."""
+    batches_per_epoch: int | None = None
+    """An epoch ends after so many batches, and the rest of its rows is left out; it is the whole split if none."""
     gradient_accumulation: int = 1
     """Batches per step. The loss is the mean over them, so n batches of b rows equal one of n * b rows."""
 
@@ -112,6 +114,7 @@ class Training:
             "max_steps": 1,
             "schedule_steps": 1,
             "batch_size": 1,
+            "batches_per_epoch": 1,
             "gradient_accumulation": 1,
             "cycles": 1,
             "first_step_epoch": 0,

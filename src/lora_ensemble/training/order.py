@@ -18,7 +18,8 @@ class MemberBatches(Sampler[list[int]]):
 
     members: None, one order for all; otherwise member m shuffles by (seed, m, epoch), and a batch holds the rows of
     each member, one member after another. Of `world` processes, process `rank` gets its share of every batch; where a
-    batch does not divide, its first rows are taken twice, so that all shares are equal.
+    batch does not divide, its first rows are taken twice, so that all shares are equal. most: batches of an epoch, if
+    there are more.
     """
 
     def __init__(
@@ -31,20 +32,28 @@ class MemberBatches(Sampler[list[int]]):
         world: int = 1,
         shuffled: bool = True,
         lengths: Sequence[int] | None = None,
+        most: int | None = None,
     ):
         self.size, self.batch_size, self.seed, self.members = size, batch_size, seed, members
         self.rank, self.world, self.shuffled, self.lengths = rank, world, shuffled, lengths
+        self.most = most
         self.epoch = 0
         self.first = 0
         """Batches of the epoch that are left out, because they were done before."""
 
     def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
+        whole = -(-self.size // self.batch_size)
+        return whole if self.most is None else min(whole, self.most)
+
+    @property
+    def rows(self) -> int:
+        """How many rows of each member an epoch has."""
+        return min(self.size, len(self) * self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         who: list[int | str] = ["all"] if self.members is None else list(self.members)
         orders = [self._order(m) for m in who]
-        for start in range(self.first * self.batch_size, self.size, self.batch_size):
+        for start in range(self.first * self.batch_size, self.rows, self.batch_size):
             yield [row for order in orders for row in self._share(order[start : start + self.batch_size])]
 
     def _order(self, member: int | str) -> list[int]:

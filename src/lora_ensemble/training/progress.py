@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from lora_ensemble.printable import printable
+
 _LINES = 10  # printed per run where the output is no terminal
 
 
@@ -51,7 +53,7 @@ class TerminalProgress:
     """
 
     def __init__(self, title: str = "", stream: TextIO | None = None, *, bar: bool = True):
-        self.title = title
+        self.title = printable(title)
         self.stream = stream or sys.stderr
         self.draws = bar and self.stream.isatty()
         self.bar: Any = None
@@ -83,7 +85,7 @@ class TerminalProgress:
             from rich.progress import Progress as Bar
 
             columns = [
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.completed:.0f}/{task.total:.0f}"),
                 TextColumn("{task.fields[losses]}"),

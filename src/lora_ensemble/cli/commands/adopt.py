@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 from lora_ensemble.cli.arguments import PROGRAM, parse
 from lora_ensemble.cli.lists import Words, items
 from lora_ensemble.errors import UserError
+from lora_ensemble.printable import printable
 
 
 @dataclass(frozen=True)
@@ -43,5 +44,5 @@ def main(args: Sequence[str]) -> None:
     run = adopt_adapters(base, adapters, options.output, asked)
     shown = run.classes[:6] + ["..."] * (len(run.classes) > 6)
     members = f"{len(adapters)} member{'s' if len(adapters) > 1 else ''}"
-    print(f"{options.output}: {members}, {len(run.classes)} classes ({', '.join(shown)})")
-    print(f"{PROGRAM} predict {options.output} --input NEW --output answers.csv")
+    print(printable(f"{options.output}: {members}, {len(run.classes)} classes ({', '.join(shown)})"))
+    print(printable(f"{PROGRAM} predict {options.output} --input NEW --output answers.csv"))

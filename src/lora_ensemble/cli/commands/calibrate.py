@@ -45,7 +45,7 @@ def main(args: Sequence[str]) -> None:
         print(f"calibrating {printable(str(path))}", file=sys.stderr)
         validation, fitted, written = _of_run(path, options) if path.is_dir() else _of_file(path, options)
         print(_words(validation, fitted).rstrip())
-        print(written)
+        print(printable(str(written)))
 
 
 def _of_run(folder: Path, options: Options) -> tuple[Predictions, Calibration, Path]:

@@ -18,6 +18,7 @@ from lora_ensemble.cli.display import Display
 from lora_ensemble.cli.launching import ABOUT, launcher_of
 from lora_ensemble.cli.lists import Words, items, whole_numbers
 from lora_ensemble.errors import ConfigurationError, UserError
+from lora_ensemble.printable import printable
 from lora_ensemble.studies.comparing import REPORT, RESULTS, RUNS, Task, compare
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def main(args: Sequence[str]) -> None:
         for news in stream:
             display.show(news)
     print(_table(options.output, options.format).rstrip())
-    print(f"look at {options.output / REPORT}", file=sys.stderr)
+    print(printable(f"look at {options.output / REPORT}"), file=sys.stderr)
 
 
 def _tasks(recipes: Sequence[str], words: Sequence[str], options: Options) -> Iterator[Task]:

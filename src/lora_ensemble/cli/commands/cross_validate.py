@@ -14,6 +14,7 @@ from lora_ensemble.cli.launching import ABOUT, launcher_of
 from lora_ensemble.cli.lists import Words, whole_numbers
 from lora_ensemble.cli.member_range import folder_suffix
 from lora_ensemble.errors import ConfigurationError, UserError
+from lora_ensemble.printable import printable
 from lora_ensemble.training.options import Training
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def main(args: Sequence[str]) -> None:
 
     done = cross_validate(experiment, folder, folds=folds or None, jobs=options.jobs, launcher=launcher)
     if left := [run.folder.name for run in done.runs.values() if not run.finished]:
-        print(f"{', '.join(left)} of {folder} is not finished; the scores come with the last one", file=sys.stderr)
+        print(
+            f"{', '.join(left)} of {printable(str(folder))} is not finished; the scores come with the last one",
+            file=sys.stderr,
+        )
         return
     print_scores(done, options.epoch)
 
@@ -70,7 +74,7 @@ def print_scores(done: CrossValidation, epoch: Rule) -> None:
     pooled, *folds = (run.scores for run in results.runs)
     scores = FoldScores(dict(zip(done.runs, folds, strict=True)), pooled, results.summary)
     print(scores.to_markdown().rstrip())
-    print(f"the same as {done.folder / RESULTS}; look at {done.folder / REPORT}", file=sys.stderr)
+    print(printable(f"the same as {done.folder / RESULTS}; look at {done.folder / REPORT}"), file=sys.stderr)
 
 
 def _check_rule(training: Training, epoch: str) -> None:

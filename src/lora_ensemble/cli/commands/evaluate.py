@@ -206,7 +206,7 @@ def _by_epoch(options: Options, ood: Mapping[str, Dataset], other: Dataset | Non
     tables = {label: epochs_table(found, options.format) for label, found in curves.items()}
     if len(tables) == 1 or options.format == "latex":
         return "\n".join(tables.values())
-    return "\n".join(f"{label}\n\n{shown}" for label, shown in tables.items())
+    return "\n".join(f"{printable(label)}\n\n{shown}" for label, shown in tables.items())
 
 
 def _rendered(scored: dict[str, list[Scores]], options: Options) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lora_ensemble.cli.arguments import RunOptions, parse
 from lora_ensemble.errors import UserError
+from lora_ensemble.printable import printable
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ def main(args: Sequence[str]) -> None:
         raise UserError(f"{output} exists; give another folder with --output")
     with new_folder(output) as partial:
         copy_ensemble(runs, partial)
-    print(output)
-    print(how_to_load(output), file=sys.stderr)
+    print(printable(str(output)))
+    print("\n".join(map(printable, how_to_load(output).splitlines())), file=sys.stderr)
 
 
 def how_to_load(folder: Path) -> str:

@@ -42,4 +42,4 @@ def main(args: Sequence[str]) -> None:
             raise UserError(f"{runs[0].folder} has one member: there is nothing to compare")
         found[label] = members_of_runs(runs, options.split, items(options.scores), options.by, options.weights)
     shown = members_json(found) if options.format == "json" else members_text(found)
-    print(shown.rstrip())
+    print("\n".join(map(printable, shown.rstrip().split("\n"))))

@@ -13,6 +13,7 @@ from lora_ensemble.cli.arguments import RunOptions, parse
 from lora_ensemble.cli.data_names import datasets_named
 from lora_ensemble.cli.launching import ABOUT, launcher_of
 from lora_ensemble.errors import UserError
+from lora_ensemble.printable import printable
 from lora_ensemble.registry import name_of
 
 if TYPE_CHECKING:
@@ -113,19 +114,19 @@ def main(args: Sequence[str]) -> None:
     from lora_ensemble.runs.run import Run
 
     for folder in options.runs:
-        run = Run(folder)
+        run, shown = Run(folder), printable(str(folder))
         if launcher.kind != "local" and epochs is not None:
             from lora_ensemble.studies.apart import predict_epochs_apart
 
             predict_epochs_apart(run, chosen, epochs or list(run.epochs()), launcher, None, _tell)
         for split, dataset in chosen:
             name = "the" if dataset is None else name_of(dataset)
-            print(f"predicting {name} {split} split with {folder}", file=sys.stderr)
+            print(f"predicting {name} {printable(split)} split with {shown}", file=sys.stderr)
             if epochs is None:
-                print(f"{folder}: {_words(run.predict(split, dataset, features=options.features))}")
+                print(f"{shown}: {_words(run.predict(split, dataset, features=options.features))}")
                 continue
             for epoch, p in run.predict_epochs(split, dataset, epochs or None).items():
-                print(f"{folder}, epoch {epoch}: {_words(p)}")
+                print(f"{shown}, epoch {epoch}: {_words(p)}")
 
 
 def _shifted(options: Options, chosen: Sequence[tuple[str, Dataset | None]]) -> None:
@@ -140,7 +141,7 @@ def _shifted(options: Options, chosen: Sequence[tuple[str, Dataset | None]]) -> 
         for split, dataset in chosen:
             shifts = shifts_named(options.shift, (dataset or run.experiment.dataset).modality)
             for shift, p in run.predict_shifts(shifts, split, dataset):
-                print(f"{folder}, {shift.kind} {shift.severity}: {_words(p)}", flush=True)
+                print(f"{printable(str(folder))}, {shift.kind} {shift.severity}: {_words(p)}", flush=True)
 
 
 def _answer(options: Options) -> None:
@@ -179,7 +180,7 @@ def epochs_named(words: str) -> list[int]:
 
 
 def _tell(name: str, said: object) -> None:
-    print(f"{name}: {said}", file=sys.stderr)
+    print(printable(f"{name}: {said}"), file=sys.stderr)
 
 
 def _words(p: Predictions) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lora_ensemble.cli.arguments import parse
 from lora_ensemble.cli.display import Display
+from lora_ensemble.printable import printable
 from lora_ensemble.studies.comparing import REPORT, RESULTS
 from lora_ensemble.studies.quickstart import run, tasks
 
@@ -37,7 +38,7 @@ def main(args: Sequence[str]) -> None:
         for news in stream:
             display.show(news)
     _finish(options.output)
-    print(f"{time.monotonic() - began:.0f} s; look at {options.output / REPORT}", file=sys.stderr)
+    print(f"{time.monotonic() - began:.0f} s; look at {printable(str(options.output / REPORT))}", file=sys.stderr)
 
 
 def _finish(folder: Path) -> None:

@@ -46,7 +46,7 @@ def main(args: Sequence[str]) -> None:
         _of_files(files, options)
     else:
         _of_runs(options)
-    print(options.output)
+    print(printable(str(options.output)))
 
 
 def _of_runs_alone(options: Options) -> list[tuple[str, bool]]:

@@ -60,14 +60,15 @@ def main(args: Sequence[str]) -> None:
     from lora_ensemble.interop.prs_eth import published_scores
     from lora_ensemble.interop.prs_eth.command_line import request
     from lora_ensemble.interop.prs_eth.differences import differences_of, pooling, summary
+    from lora_ensemble.interop.prs_eth.scores import published_rows
     from lora_ensemble.interop.prs_eth.settings import experiment
 
     asked = request(options.name, options.model, options.members, as_published=options.as_published)
     made = _configured(experiment(asked), options)
     said: list[str | None] = [summary(asked), *differences_of(asked)]
     if options.weights is not None:
-        said = [f"evaluating {options.weights}; inputs are prepared as in its training", pooling(asked)]
-    print(*filter(None, said), sep="\n- ", file=sys.stderr)
+        said = [f"evaluating {printable(options.weights)}; inputs are prepared as in its training", pooling(asked)]
+    print(*map(printable, filter(None, said)), sep="\n- ", file=sys.stderr)
     if options.show:
         print(made.to_json())
         return
@@ -81,10 +82,11 @@ def main(args: Sequence[str]) -> None:
         folder = folder if options.fold is None else folder / f"fold-{options.fold}"
         if launcher.kind != "local":
             train_there({folder: made}, launcher)
-        predictions = _trained(made, folder)
+        predictions = _trained(made, folder, asked)
     else:
         predictions = _adopted(made, asked, options, options.output or _evaluated(folder, options.weights))
-    scores = published_scores(predictions) if options.as_published else evaluate(predictions)
+    as_published = options.as_published
+    scores = published_scores(published_rows(predictions, asked)) if as_published else evaluate(predictions)
     print(scores.to_markdown().rstrip())
 
 
@@ -128,16 +130,18 @@ def _cross_validated(made: Experiment, folder: Path, as_published: bool, launche
     print_scores(cross_validate(made, folder, launcher=launcher), rule)
 
 
-def _trained(made: Experiment, folder: Path) -> Predictions:
+def _trained(made: Experiment, folder: Path, asked: Request) -> Predictions:
+    from lora_ensemble.interop.prs_eth.scores import best_epoch
     from lora_ensemble.runs.run import train
 
     print(f"run folder: {printable(str(folder))}", file=sys.stderr)
     run = train(made, folder)
-    print(
-        f"trained in {run.cost['seconds']:.0f} s; more scores: {PROGRAM} evaluate {shlex.quote(str(folder))}",
-        file=sys.stderr,
-    )
-    return run.predict("test")
+    place = shlex.quote(printable(str(folder)))
+    print(f"trained in {run.cost['seconds']:.0f} s; more scores: {PROGRAM} evaluate {place}", file=sys.stderr)
+    if not (asked.as_published and asked.stops_early):
+        return run.predict("test")
+    after = [epoch for epoch in run.epochs() if epoch > 0]
+    return best_epoch([*run.predict_epochs("test", None, after).values(), run.predict("test")], asked)
 
 
 def _adopted(made: Experiment, asked: Request, options: Options, folder: Path) -> Predictions:

@@ -15,6 +15,7 @@ from lora_ensemble.cli.arguments import PROGRAM
 from lora_ensemble.cli.launching import ABOUT, launcher_of
 from lora_ensemble.cli.member_range import folder_suffix
 from lora_ensemble.errors import UserError
+from lora_ensemble.printable import printable
 
 if TYPE_CHECKING:
     from lora_ensemble.contracts import Launcher
@@ -44,11 +45,11 @@ def main(args: Sequence[str]) -> None:
 
     from lora_ensemble.runs.run import train
 
-    print(f"run folder: {folder}", file=sys.stderr)
+    print(f"run folder: {printable(str(folder))}", file=sys.stderr)
     run = train(experiment, folder, anew=found.options.anew)
     next_command = f"{PROGRAM} evaluate {shlex.quote(str(folder))}"
-    print(f"trained in {run.cost['seconds']:.0f} s; next: {next_command}", file=sys.stderr)
-    print(folder)
+    print(f"trained in {run.cost['seconds']:.0f} s; next: {printable(next_command)}", file=sys.stderr)
+    print(printable(str(folder)))
 
 
 def _there(launcher: Launcher, found: recipe_words.Asked[Options], folder: Path) -> None:
@@ -62,7 +63,7 @@ def _there(launcher: Launcher, found: recipe_words.Asked[Options], folder: Path)
         raise UserError(f"--members-per-task {each}: must be at least 1")
     ranged = folder_suffix(found.members)
     train_there(by_ranges(found.experiment, folder, each) if ranged else {folder: found.experiment}, launcher)
-    print(folder)
+    print(printable(str(folder)))
 
 
 def _usage() -> str:

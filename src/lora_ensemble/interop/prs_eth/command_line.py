@@ -81,9 +81,19 @@ class Request:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Of the published training split."""
+        """Of the published training split, or of the part of it that an epoch takes."""
         examples = DATASETS[self.settings.values["data.data_set"]][2]
-        return math.ceil(examples / int(self.settings.values["training.training_batch_size"]))
+        whole = math.ceil(examples / int(self.settings.values["training.training_batch_size"]))
+        return min(whole, self.subset("train") or whole)
+
+    def subset(self, part: str) -> int | None:
+        """After how many batches an epoch of "train" or "evaluation" ends. As published, 0 is no limit."""
+        return int(self.settings.get(f"data.subset_{part}_iterations", 0)) or None
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether the weights of the best epoch are kept. Snapshots and folds are scored without looking at that."""
+        return bool(self.settings.get("training.early_stopping")) and not self.audio and not self.snapshot
 
     @property
     def layers(self) -> int:

@@ -111,7 +111,7 @@ def _steps(asked: Request) -> str | None:
     done = asked.published_steps
     if asked.audio and asked.as_published and done > steps:
         return f"published: {done} steps, as here, but the epoch in which max_steps = {steps} is reached ends there"
-    if done < steps and not asked.audio and not asked.as_published:
+    if done < steps and not asked.audio and not asked.as_published and asked.subset("train") is None:
         return f"published: ends with epoch {epochs}, after {done} of {steps} steps"
     if done > steps:
         return f"published: goes on after max_steps to the end of max_epochs, after {done} steps; here {steps} steps"
@@ -167,6 +167,32 @@ def _folds(asked: Request) -> str | None:
     return f"published: five folds, scored at the epoch with the best mean accuracy on the test folds; {rule}"
 
 
+def _early_stopping(asked: Request) -> str | None:
+    if not asked.settings.get("training.early_stopping"):
+        return None
+    if not asked.stops_early:
+        what = "snapshots" if asked.snapshot else "an epoch of all folds"
+        return f"training.early_stopping = true is stale: {what} are scored without looking at it, as published"
+    published = "published: trains to the end, and keeps the epoch with the best accuracy on the test split"
+    if asked.as_published:
+        return f"{published}; so does this command, but not `lora-ensemble evaluate`, which scores the last epoch"
+    return f"{published}; here that with the lowest NLL on a validation split, which training leaves out"
+
+
+def _loss(asked: Request) -> str | None:
+    if asked.settings.get("training.loss") != "BCE":
+        return None
+    return "published: BCE stops with an error, for labels of images are class indices there; here they are one-hot"
+
+
+def _subset(asked: Request) -> str | None:
+    if (batches := asked.subset("evaluation")) is None:
+        return None
+    if asked.as_published and not asked.audio:
+        return f"the first {batches} batches of the test split are scored, as published, but in our data set's order"
+    return f"published: the first {batches} batches of the test split are scored; here all of it"
+
+
 def _rotation(asked: Request) -> str | None:
     if "rotate" not in asked.settings.values["training.training_augmentation"]:
         return None
@@ -206,6 +232,9 @@ _RULES: tuple[Callable[[Request], str | None], ...] = (
     _snapshot,
     _split,
     _folds,
+    _early_stopping,
+    _loss,
+    _subset,
     _rotation,
     pooling,
     _test_split,

@@ -50,7 +50,7 @@ def experiment(asked: Request) -> Experiment:
     made = Experiment(
         backbone=_spectrogram_transformer(asked) if asked.audio else _vision_transformer(asked),
         method=_method(asked),
-        dataset=_dataset(settings),
+        dataset=_dataset(asked),
         training=_training(asked),
         seed=int(values["training.random_seed"]),
         name=f"{settings.short_name} {asked.model_name} {asked.members}" + " as published" * asked.as_published,
@@ -87,7 +87,8 @@ def _spectrogram_transformer(asked: Request) -> Backbone:
     )
 
 
-def _dataset(settings: Settings) -> Dataset:
+def _dataset(asked: Request) -> Dataset:
+    settings = asked.settings
     kind, classes, _ = DATASETS[settings.values["data.data_set"]]
     if settings.get("data.num_classes", classes) != classes:
         given = settings.values["data.num_classes"]
@@ -97,8 +98,10 @@ def _dataset(settings: Settings) -> Dataset:
     if kind is Esc50:
         return Esc50(protocol="published", fold=int(settings.get("training.cross_validation_fold", 1)))
     augmentation = settings.values["training.training_augmentation"]
+    looked_at = asked.stops_early and not asked.as_published  # never the test split, which the published code looks at
     dataset: Dataset = kind(
-        protocol="published", augmentation=tuple(a for a in ("flip", "rotate") if a in augmentation)
+        protocol="validation" if looked_at else "published",
+        augmentation=tuple(a for a in ("flip", "rotate") if a in augmentation),
     )
     return dataset
 
@@ -112,12 +115,11 @@ def _method(asked: Request) -> Method:
         lora |= {"fused_qkv": "joint"} if asked.audio else {}
         return SingleLora(**lora) if members == 1 else Lora(**lora)
     if asked.method == "dropout":
-        _no_head_init(asked)
         p = float(_needed(settings, "MCDropout.p_drop", asked.model_name))
-        return McDropout(members=members, p=p, heads="member")
+        heads = _initialisation(settings, "model", "head_init", "head_init", "head")
+        return McDropout(members=members, p=p, heads="member", **heads)
     if asked.snapshot:
-        _no_head_init(asked)
-        return Snapshot(members=members)
+        return Snapshot(members=members, **_head_init(asked))
     deep = _noise(asked) | _head_init(asked)
     return Single(**deep) if members == 1 else Deep(members=members, **deep)
 
@@ -130,6 +132,8 @@ def _initialisation(settings: Settings, section: str, key: str, field: str, pref
     why = f"{section}.{key} = {kind!r}"
     parameter = {"gaussian": ("gaussian_std", "std"), "xavier_uniform": ("xavier_gain", "gain")}.get(kind)
     own = {f"{prefix}_{parameter[1]}": float(_needed(settings, f"{section}.{parameter[0]}", why))} if parameter else {}
+    if kind == "gaussian" and (mean := float(settings.get(f"{section}.gaussian_mean", 0))):
+        own[f"{prefix}_mean"] = mean
     return {field: _INIT[kind], **own}
 
 
@@ -152,13 +156,6 @@ def _noise(asked: Request) -> dict[str, Any]:
     return {"noise_scale": float(scale), "noise_blocks": None if last is None else int(last)}
 
 
-def _no_head_init(asked: Request) -> None:
-    if kind := asked.settings.get("model.head_init"):
-        raise ConfigurationError(
-            [f"settings {asked.settings.name}: model.head_init = {kind!r} has no meaning for {asked.model_name} here"]
-        )
-
-
 def _training(asked: Request) -> Training:
     v, get = asked.settings.values, asked.settings.get
     published, sgd = asked.as_published, v["training.optimizer"] == "SGD"
@@ -178,13 +175,31 @@ def _training(asked: Request) -> Training:
         clip="joint" if published else "member",
         warmup_steps=int(get("training.steps_lr_warmup", 0)),
         **_class_weights(v["training.class_weights"]),
-        loss="binary-cross-entropy" if get("training.loss") == "binary_cross_entropy" else None,
+        loss="binary-cross-entropy" if get("training.loss") == "BCE" else None,
         ens_beta=float(get("training.ENS_beta", 0.9991)),
         precision="fp16" if get("training.use_amp") else "fp32",
         members_per_pass=get("LoRA.chunk_size") if asked.method == "lora" else None,
         data_order="fixed" if published and not v["data.shuffle"] else "shared",
+        batches_per_epoch=asked.subset("train"),
+        **_best_epoch(asked),
         **_schedule(asked),
     )
+
+
+def _best_epoch(asked: Request) -> dict[str, Any]:
+    """The weights of the best epoch stay, by the validation split; the published code, too, trains to the end, so that
+    the patience is longer than the training. As published, the command looks for it among all epochs, which are kept.
+    """
+    if not asked.stops_early:
+        return {}
+    if asked.as_published:
+        return {"save": "epoch"}
+    values, batch_size = asked.settings.values, int(asked.settings.values["training.training_batch_size"])
+    rows = (asked.subset("evaluation") or 0) * int(asked.settings.get("evaluation.evaluation_batch_size", batch_size))
+    return {
+        "early_stopping": 2 * max(int(values["training.max_epochs"]), -(-_max_steps(asked) // asked.steps_per_epoch)),
+        "validation_batches": -(-rows // batch_size) or None,
+    }
 
 
 def _class_weights(given: str | list[float]) -> dict[str, Any]:
@@ -195,10 +210,12 @@ def _class_weights(given: str | list[float]) -> dict[str, Any]:
 
 
 def _max_steps(asked: Request) -> int:
-    """For images `max_steps` counts alone; for an AST, whose learning rate falls with the epochs, `max_epochs`, too."""
+    """For images `max_steps` counts alone, unless an epoch is cut short; for an AST, whose learning rate falls with the
+    epochs, `max_epochs`, too."""
     if asked.audio:
         return asked.published_steps if asked.as_published else asked.steps_in_bounds
-    return asked.steps_in_bounds if asked.as_published else int(asked.settings.values["training.max_steps"])
+    bounded = asked.as_published or asked.subset("train") is not None
+    return asked.steps_in_bounds if bounded else int(asked.settings.values["training.max_steps"])
 
 
 def _schedule(asked: Request) -> dict[str, Any]:
