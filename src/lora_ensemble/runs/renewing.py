@@ -41,9 +41,12 @@ def _why_not(run: Run, path: Path, split: str, step: int | None) -> str | None:
     except UserError:  # of a checkpoint that is not there any more
         return None
     try:
-        key = Predictions.load(path).meta.get("key")
+        meta = Predictions.load(path).meta
     except UserError as error:
         return str(error)
+    if "data" not in meta:  # of an older version, whose key said when the weights were written: it tells nothing here
+        return None
+    key = meta.get("key")
     now = prediction_key(experiment, Wanted(split, dataset, step), weights)
     if key in (now, older_prediction_key(experiment, dataset, split, weights)):
         return None
