@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
 
 import pytest
@@ -57,7 +58,12 @@ def test_vary_makes_a_row_for_each_combination(tmp_path, capsys):
         for e in (Run(path).experiment for path in (tmp_path / "out" / "runs").iterdir())
     }
     assert found == {(r, init, 3) for r in (1, 2) for init in ("kaiming", "gaussian")}
-    assert "digits-lora method.r=2 method.init_a=gaussian" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "digits-lora method.r=2 method.init_a=gaussian" in printed.out
+    assert "calibrated_nll" in printed.out
+    command = printed.err.splitlines()[-1].removeprefix("which differences are more than chance: lora-ensemble ")
+    assert main([*shlex.split(command), "--scores", "nll"]) == 0  # as it is printed
+    assert capsys.readouterr().out.startswith("| score | a | b |")
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,8 @@ def test_many_classes_are_not_drawn_and_the_worst_are_listed():
     p = Predictions(np.eye(60)[None] * 5, [*range(30), *([0] * 30)])
     content = rendered(classes.section(Results("T", (summarise(p, "lora", intervals=False),))))
     assert "<svg" not in content
-    assert len(re.findall("<tr>", content)) == 1 + 40 + 1 + 12
+    assert len(re.findall("<tr>", content)) == 1 + 12 + 1 + 28 + 1 + 12  # worst, folded, mix-ups
+    assert "<summary>28 more classes</summary>" in content
 
 
 def test_the_queue_shows_samples():

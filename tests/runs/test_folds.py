@@ -326,3 +326,36 @@ def test_overlapping_folds_are_noticed(
     monkeypatch.setitem(done.runs, 2, same)
     with pytest.raises(DataError, match="occurs more than once"):
         done.pooled()
+
+
+def test_each_row_is_calibrated_by_its_own_fold(done: CrossValidation, experiment: Experiment) -> None:
+    from lora_ensemble.analysis import calibrate
+    from lora_ensemble.studies.folds.calibrated import FoldCalibration
+
+    generator = torch.Generator().manual_seed(0)
+    parts, fitted = {}, {}
+    for fold, p in done.predict().items():
+        labels_B = torch.arange(50) % p.num_classes
+        known = torch.randn(p.num_members, 50, p.num_classes, generator=generator) * (fold + 1)
+        names = {"classes": p.meta["classes"]} if "classes" in p.meta else {}
+        parts[fold] = p
+        fitted[fold] = calibrate(Predictions(known, labels_B, meta={"split": "validation", **names}), "temperature")
+    folds = FoldCalibration.of(fitted, {fold: p.ids or () for fold, p in parts.items()})
+    pooled = done.pooled()
+    ours = folds(pooled)
+    assert folds.name == "temperature"
+    for fold, p in parts.items():
+        rows = torch.tensor([(pooled.ids or ()).index(name) for name in p.ids or ()])
+        close(ours.logits_MBC[:, rows], fitted[fold](p).logits_MBC)
+    shuffled = torch.randperm(len(pooled), generator=generator)
+    assert torch.equal(folds(pooled.rows(shuffled)).logits_MBC, ours.logits_MBC[:, shuffled])
+    with pytest.raises(DataError, match="was in no fold"):
+        folds(replace(pooled, ids=[f"x{i}" for i in range(len(pooled))]))
+
+
+def test_a_cross_validation_has_a_calibration_where_each_fold_has(done: CrossValidation) -> None:
+    pooled = PooledFolds(done.folder)
+    each = [run.calibrated for run in done.runs.values()]
+    assert (pooled.calibrated is None) == any(calibration is None for calibration in each)
+    found = result([pooled], "folds")
+    assert (found.calibrated is None) == (pooled.calibrated is None)

@@ -82,9 +82,10 @@ class Results:
     def table(self, columns: tuple[str, ...] | None = None) -> Table:
         """Mean and standard deviation over runs, a row per method; has `to_markdown` and `to_latex`.
 
-        columns: scores to show; by default the common ones that occur, of every OOD set.
+        columns: scores to show; by default the common ones that occur, of every OOD set, and of those after a
+        calibration, `calibrated_<name>`, NLL and ECE.
         """
-        return table({method: [run.scores for run in runs] for method, runs in self.methods.items()}, columns)
+        return table({method: [run.values for run in runs] for method, runs in self.methods.items()}, columns)
 
     def save(self, path: str | Path) -> None:
         """Write results.json, atomically, with its digest and a line per run. Raises UserError where the file is there

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_ensemble.analysis import EpochsCurve, Scores, ShiftCurve
@@ -69,6 +69,12 @@ class RunResult:
     def members(self) -> int:
         """Number of members M."""
         return int(self.scores.about["members"])
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The scores, and those after the calibration as `calibrated_<name>`, where there is one."""
+        after = None if self.calibrated is None else self.calibrated.scores
+        return replace(self.scores, calibrated=after).with_calibrated()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""

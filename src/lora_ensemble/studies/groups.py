@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from lora_ensemble.errors import ConfigurationError
 from lora_ensemble.runs.member_parts import in_order, whole
 from lora_ensemble.runs.run import Run
 from lora_ensemble.runs.trained import Trained
+from lora_ensemble.studies.folds.calibrated import FoldCalibration
 from lora_ensemble.studies.folds.pooled import PooledFolds, opened
 from lora_ensemble.studies.previews import previews_of
 
@@ -85,11 +87,14 @@ def joined(runs: Sequence[Trained], split: str = "test", dataset: Dataset | None
 
 def calibration_of(runs: Sequence[Trained], split: str = "test") -> Calibration | None:
     """The calibration of what `joined` gives: a run's own; of runs side by side a temperature, where each has a
-    calibration. None on the validation split, which calibrations are fitted to, and of a cross-validation."""
+    calibration. Of a cross-validation each fold's own. None on the validation split, which calibrations are fitted to,
+    and of cross-validations side by side."""
     if split == "validation" or any(run.calibrated is None for run in runs):
         return None
     if len(runs) == 1:
         return runs[0].calibrated
+    if any(isinstance(run, PooledFolds) for run in runs):
+        return None
     from lora_ensemble.analysis import calibrate
 
     return calibrate(joined(runs, "validation"))
@@ -106,13 +111,14 @@ def result(
     """Scores, curves and cost of one ensemble, which may be spread over several runs. ood: data sets by their label.
     shown: with what the examples look, sound or read like. What is fitted on validation comes from its predictions."""
     from lora_ensemble.report import summarise
+    from lora_ensemble.report.calibrated import calibrated_of
 
     p = joined(runs, split)
     outside = {name: joined(runs, "test", dataset) for name, dataset in (ood or {}).items()}
     seeds = {run.experiment.seed for run in runs}
     seed = seeds.pop() if len(seeds) == 1 else None
     own = calibration_of(runs, split)
-    return summarise(
+    found = summarise(
         p,
         label,
         ood=outside,
@@ -125,6 +131,7 @@ def result(
         if shown and not isinstance(runs[0], PooledFolds)
         else None,
     )
+    return replace(found, calibrated=calibrated_of(own(p), own.name)) if isinstance(own, FoldCalibration) else found
 
 
 def _previews(runs: Sequence[Trained], split: str) -> Previews | None:

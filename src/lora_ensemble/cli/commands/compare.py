@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -62,6 +63,10 @@ def main(args: Sequence[str]) -> None:
             display.show(news)
     print(_table(options.output, options.format).rstrip())
     print(printable(f"look at {options.output / REPORT}"), file=sys.stderr)
+    if len(labels) > 1:
+        first = [str(task.folder) for task in planned if task.experiment.seed == planned[0].experiment.seed]
+        command = f"{PROGRAM} evaluate {shlex.join(first)} --paired"
+        print(f"which differences are more than chance: {printable(command)}", file=sys.stderr)
 
 
 def _tasks(recipes: Sequence[str], words: Sequence[str], options: Options) -> Iterator[Task]:
@@ -115,9 +120,7 @@ def _table(folder: Path, form: str) -> str:
 
     rows: dict[str, list[dict[str, float]]] = {}
     for run in Results.load(folder / RESULTS).runs:
-        rows.setdefault(run.method, []).append(
-            {**run.scores.with_calibrated(), "train_seconds": run.cost["train_seconds"]}
-        )
+        rows.setdefault(run.method, []).append({**run.values, "train_seconds": run.cost["train_seconds"]})
     present = common(name for runs in rows.values() for scores in runs for name in scores)
     shown = table(rows, [*present, "train_seconds"], {"train_seconds": "lower"})
     return {"markdown": shown.to_markdown, "latex": shown.to_latex, "json": shown.to_json}[form]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,17 +19,19 @@ if TYPE_CHECKING:
 
 ORDER = 35
 
-READING = (
-    "Which classes are found, and which are taken for others? Rows are labels, columns are predictions; the fuller a "
-    "cell, the larger the share of the label's samples. Recall is the share of a class's samples that is found, "
-    "precision the share of its predictions that is right."
+READING = "Which classes are found, and which are taken for others? "
+MATRIX = "Rows are labels, columns are predictions; the fuller a cell, the larger the share of the label's samples. "
+MEANING = (
+    "Recall is the share of a class's samples that is found, precision the share of its predictions that is right."
 )
 OVER_RUNS = " Samples of all runs of a method are counted together."
 
 _MOST_DRAWN = 20
 """Classes up to which the matrix is drawn."""
 _MOST_ROWS = 40
-"""Classes up to which all of them are listed; of more, those of lowest F1."""
+"""Of more classes than are drawn, so many of lowest F1 are listed."""
+_MOST_OPEN = 12
+"""Rows of a long list that are seen at once; the others open on a click."""
 _MIX_UPS = 12
 
 
@@ -51,11 +54,16 @@ def section(results: Results) -> Section | None:
         own = _tables(run, names, counts_CC)
         folded += [Folded(f"Classes of {method}", own)] if len(found) > 1 else own
     figures: list[Part] = [Figures(drawn)] if drawn else []
-    return Section("Classes", READING + OVER_RUNS * results.repeated, [*figures, *folded])
+    reading = READING + MATRIX * bool(drawn) + MEANING + OVER_RUNS * results.repeated
+    return Section("Classes", reading, [*figures, *folded])
 
 
 def _tables(run: RunResult, names: Sequence[str], counts_CC: np.ndarray) -> list[Part]:
-    parts: list[Part] = [_per_class(run, names, counts_CC)]
+    table = _per_class(run, names, counts_CC)
+    parts: list[Part] = [table]
+    if len(table.rows) > _MOST_DRAWN:
+        first, others = replace(table, rows=table.rows[:_MOST_OPEN]), replace(table, rows=table.rows[_MOST_OPEN:])
+        parts = [Heading("Classes that are told worst"), first, Folded(f"{len(others.rows)} more classes", [others])]
     if mixed := _mix_ups(names, counts_CC):
         header = ["label", "predicted as", "samples", "of the label"]
         parts += [Heading("Most common mix-ups"), Table(header, mixed, texts=2)]
@@ -67,7 +75,7 @@ def _per_class(run: RunResult, names: Sequence[str], counts_CC: np.ndarray) -> T
     hits_C, labels_C, guesses_C = counts_CC.diagonal(), counts_CC.sum(1), counts_CC.sum(0)
     f1_C = 2 * hits_C / np.maximum(labels_C + guesses_C, 1)
     listed = [c for c in range(len(names)) if labels_C[c] + guesses_C[c]]
-    if len(listed) > _MOST_ROWS:
+    if len(listed) > _MOST_DRAWN:
         listed = sorted(listed, key=lambda c: float(f1_C[c]))[:_MOST_ROWS]
     rows = [
         [

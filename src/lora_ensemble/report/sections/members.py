@@ -77,6 +77,9 @@ def members_curves(
     most = max(int(np.max(sizes_K)) for sizes_K, _ in curves.values())
     axes.set(xlabel="members", xlim=(1 - 0.05 * most, most * 1.05), xticks=_ticks(most))
     axes.locator_params(axis="y", nbins=4)
+    low, high = axes.get_ylim()
+    if high - low < 1e-6 * max(abs(low), abs(high)):  # what does not change but for rounding is drawn as a level line
+        axes.set_ylim(low - 0.05 * max(abs(low), 1e-3), high + 0.05 * max(abs(high), 1e-3))
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     if legend:

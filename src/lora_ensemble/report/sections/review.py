@@ -12,7 +12,8 @@ from lora_ensemble.report.run_result import RunResult
 ORDER = 65
 
 READING = (
-    "Samples to look at by hand. Uncertainties are in nats; total = aleatoric + epistemic, and the epistemic part is "
+    "Samples to look at by hand. Predictions are as they are, without a calibration; uncertainties are in nats; "
+    "total = aleatoric + epistemic, and the epistemic part is "
     "high where members contradict each other. A wrong prediction of high confidence points to a wrong label, or to a "
     "sample of a kind that was rare in training."
 )

@@ -6,6 +6,7 @@ import math
 
 from lora_ensemble.analysis import Table as Compared
 from lora_ensemble.analysis.naming import digits_of, label
+from lora_ensemble.analysis.scoring import CALIBRATED
 from lora_ensemble.report.parts import Cell, Code, Folded, Part, Section, Table
 from lora_ensemble.report.results import Results
 from lora_ensemble.report.run_result import RunResult
@@ -31,7 +32,9 @@ def section(results: Results) -> Section:
 
 def _cell(compared: Compared, runs: list[RunResult], method: str, name: str) -> Cell:
     value, digits = compared.cell(method, name), digits_of(name)
-    low, high = runs[0].scores.intervals.get(name, (math.nan, math.nan))
+    after, plain = runs[0].calibrated, name.removeprefix(CALIBRATED)
+    scores = after.scores if after is not None and name != plain else runs[0].scores
+    low, high = scores.intervals.get(plain, (math.nan, math.nan))
     if len(runs) > 1 or math.isnan(low):
         return Cell(value)
     return Cell(value, f"{low:.{digits}f} to {high:.{digits}f}")

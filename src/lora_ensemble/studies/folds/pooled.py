@@ -12,6 +12,7 @@ from lora_ensemble.errors import UserError
 from lora_ensemble.experiment import Experiment
 from lora_ensemble.runs.run import Run
 from lora_ensemble.runs.trained import Trained
+from lora_ensemble.studies.folds.calibrated import FoldCalibration
 from lora_ensemble.studies.folds.read import RECORD, CrossValidation
 
 if TYPE_CHECKING:
@@ -70,9 +71,13 @@ class PooledFolds:
         return self.whole.classes
 
     @property
-    def calibrated(self) -> None:
-        """A fold's calibration is not that of the others."""
-        return None
+    def calibrated(self) -> FoldCalibration | None:
+        """Each row by the calibration of its own fold; None where a fold has none."""
+        found = {fold: run.calibrated for fold, run in self.whole.runs.items()}
+        of_fold = {fold: calibration for fold, calibration in found.items() if calibration is not None}
+        if len(of_fold) < len(found):
+            return None
+        return FoldCalibration.of(of_fold, {fold: p.ids or () for fold, p in self.whole.predict().items()})
 
     def predict(
         self,
