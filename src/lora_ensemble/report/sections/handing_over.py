@@ -14,9 +14,9 @@ RISKS = (0.01, 0.02, 0.05, 0.1)
 
 READING = (
     "Answer a row whose total uncertainty is at most the threshold, and hand the others to a person: with "
-    "{confidence:.0%} confidence, at most the promised share of the answers is wrong, on new rows of the same kind as the "
-    "{rows:,} of validation. Beside it what came out on the samples of this report. Thresholds are in nats, of predictions as they "
-    "are, without a calibration."
+    "{confidence:.0%} confidence, at most the promised share of the answers is wrong, on new rows of the same kind as "
+    "the {rows:,} of validation. Beside it what came out on the samples of this report. Thresholds are in nats, of "
+    "predictions as they are, without a calibration."
 )
 
 
