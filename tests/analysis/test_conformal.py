@@ -21,6 +21,7 @@ from lora_ensemble import Predictions, conformal
 from lora_ensemble.analysis import Conformal, PredictionSets
 from lora_ensemble.analysis.binomial import Share, upper_bound
 from lora_ensemble.analysis.conformal.fitting import KINDS
+from lora_ensemble.analysis.conformal.penalties import GRIDS, chosen
 from lora_ensemble.analysis.conformal.scores import SCORES, Settings
 from lora_ensemble.analysis.conformal.uniforms import uniforms
 from lora_ensemble.errors import ConfigurationError, DataError, FileFormatError, UnknownNameError
@@ -142,7 +143,8 @@ def test_sets_and_p_values_say_the_same(kind: str, rows: int, coverage: float, s
 def test_more_coverage_never_takes_a_class_away(kind: str) -> None:
     validation, test = drawn(200), drawn(100, 1)
     levels = (0.5, 0.8, 0.9, 0.99, 0.999)
-    found = [conformal(validation, c, kind, allow_empty=True)(test).sets_BC for c in levels]
+    # with one penalty: one that is chosen is another for another coverage
+    found = [conformal(validation, c, kind, penalty=0.1, allow_empty=True)(test).sets_BC for c in levels]
     assert all(bool((larger | ~smaller).all()) for smaller, larger in itertools.pairwise(found))
     assert bool(found[-1].all())  # 200 rows promise no more than 200 / 201
 
@@ -192,7 +194,8 @@ def test_the_promise_holds_2000_times(kind: str) -> None:
     """Exact: between the coverage and 1 / (rows + 1) above it, where scores are continuous and sets may be empty."""
     times, rows, coverage = 2000, 39, 0.8
     held = covered(kind, rows, coverage, times, allow_empty=True)
-    assert within_band(held, times, coverage, 0.9 if kind == "mondrian" else coverage + 1 / (rows + 1))
+    left = 12 if kind in ("raps", "saps") else rows  # of which the promise is made; the others choose the penalty
+    assert within_band(held, times, coverage, 0.9 if kind == "mondrian" else coverage + 1 / (left + 1))
 
 
 @pytest.mark.parametrize("kind", ["aps-deterministic", "top-k"])
@@ -335,3 +338,37 @@ def test_what_is_refused() -> None:
         conformal(p, kind="mondrian", groups=[0] * 40)(p)
     with pytest.raises(DataError, match="have none"):
         conformal(p)(Predictions(p.logits_MBC)).measured()
+
+
+@pytest.mark.parametrize("kind", ["raps", "saps"])
+def test_the_penalty_is_the_one_of_the_smallest_sets_on_a_part(kind: str) -> None:
+    """A slow twin: every penalty tried on the rows that are held out, its sets counted one by one."""
+    p, coverage = drawn(300, 5), 0.9
+    settings, left_B = chosen(p, kind, coverage, None, 0)
+    assert 0.2 < 1 - left_B.double().mean() < 0.4
+    part = p.rows(~left_B)
+    assert part.labels_B is not None
+    place = math.ceil((len(part) + 1) * coverage) - 1
+    probs, labels, us = part.pooled_probs().tolist(), part.labels_B.tolist(), uniforms(part, 0).tolist()
+    ranks = sorted(sorted(row, reverse=True).index(row[label]) + 1 for row, label in zip(probs, labels, strict=True))
+    free = ranks[place] if kind == "raps" else 1
+    sizes = {}
+    for penalty in GRIDS[kind]:
+        scores = [slow_scores(kind, row, u, penalty, free) for row, u in zip(probs, us, strict=True)]
+        threshold = sorted(row[label] for row, label in zip(scores, labels, strict=True))[place]
+        sizes[penalty] = sum(max(1, sum(s <= threshold + 1e-12 for s in row)) for row in scores)
+    assert settings == Settings(min(sizes, key=lambda penalty: sizes[penalty]), free)
+    fitted = conformal(p, coverage, kind)
+    assert fitted.settings == settings
+    assert len(fitted.scores[0]) == int(left_B.sum())
+
+
+def test_a_penalty_that_is_given_uses_all_rows() -> None:
+    assert len(conformal(drawn(100), 0.9, "raps", penalty=0.1).scores[0]) == 100
+    assert conformal(drawn(100), 0.9, "raps", penalty=0.1).settings == Settings(0.1, 1)
+    assert conformal(drawn(300), 0.9, "raps", free_ranks=2).settings.free_ranks == 2
+    few = conformal(drawn(20), 0.9, "raps")  # no part of which 0.9 could be promised
+    assert (few.settings, len(few.scores[0])) == (Settings(), 20)
+    groups = ["a", "b"] * 150
+    by_group = conformal(drawn(300), 0.9, "mondrian", base="raps", groups=groups)
+    assert 150 < sum(map(len, by_group.scores)) < 300

@@ -31,6 +31,11 @@ class Asked:
     max_loss: float | None = None
     """Ask as few members as possible so that at most this share of the rows is turned from right to wrong."""
 
+    penalty: float | None = None
+    """Of raps and saps; chosen on a part of validation where it is not given."""
+    free_ranks: int | None = None
+    """Of raps, the same."""
+
     def __post_init__(self) -> None:
         found = [
             f"{name} = {value}: must be above 0 and below 1"

@@ -56,7 +56,9 @@ class Decider:
             )
             raw = adaptive.filled(raw)  # promises are fitted to what answers are made of
         known = raw if calibration is None else calibration(raw)
-        sets = None if asked.coverage is None else conformal(known, coverage=asked.coverage, kind=asked.conformal)
+        sets = None
+        if asked.coverage is not None:
+            sets = conformal(known, asked.coverage, asked.conformal, penalty=asked.penalty, free_ranks=asked.free_ranks)
         abstention = None
         if asked.risk is not None:
             abstention = abstain(known, risk=asked.risk, confidence=asked.confidence, by=asked.by)

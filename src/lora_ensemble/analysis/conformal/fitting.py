@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lora_ensemble.analysis.conformal.penalties import chosen, rank_of
 from lora_ensemble.analysis.conformal.scores import SCORES, Settings
 from lora_ensemble.analysis.conformal.sets import PredictionSets
 from lora_ensemble.analysis.conformal.uniforms import uniforms
@@ -44,7 +45,7 @@ class Conformal(Fitted):
         """The highest score that is taken into a set, for each list of scores; infinite where its rows are too few for
         the coverage, so that nothing less than every class keeps the promise."""
         return tuple(
-            scores[rank - 1] if (rank := _rank(len(scores), self.coverage)) <= len(scores) else math.inf
+            scores[rank - 1] if (rank := rank_of(len(scores), self.coverage)) <= len(scores) else math.inf
             for scores in self.scores
         )
 
@@ -54,7 +55,7 @@ class Conformal(Fitted):
         from scipy.stats import beta
 
         rows = min(map(len, self.scores))
-        rank = _rank(rows, self.coverage)
+        rank = rank_of(rows, self.coverage)
         if rank > rows:
             return 1.0, 1.0
         low, high = beta.ppf([(1 - confidence) / 2, (1 + confidence) / 2], rank, rows + 1 - rank)
@@ -109,8 +110,8 @@ def conformal(
     *,
     groups: Sequence[object] | None = None,
     base: str = "lac",
-    penalty: float = Settings.penalty,
-    free_ranks: int = Settings.free_ranks,
+    penalty: float | None = None,
+    free_ranks: int | None = None,
     allow_empty: bool = False,
     seed: int = 0,
 ) -> Conformal:
@@ -119,27 +120,26 @@ def conformal(
 
     kind: lac (smallest), aps (randomised: exact), aps-deterministic, raps, saps, top-k, or mondrian: the promise within
     every class, or within every one of `groups` (B,), by the score `base`. A class or group of few rows gets large
-    sets, of very few all classes. allow_empty: otherwise a set holds the most probable class at least.
+    sets, of very few all classes. penalty, free_ranks: of raps and saps (see `Settings`). Where no penalty is given,
+    both are chosen on 30 % of the rows, as published (`penalties.chosen`), and the promise is made from the others;
+    of very few rows, and where a penalty is given, one free rank. allow_empty: otherwise a set holds the most probable
+    class at least.
     Raises ConfigurationError for a coverage outside of 0 .. 1, UnknownNameError for another kind, DataError for
     predictions without labels or of the test split, and for groups that do not fit.
     """
-    if not 0 < coverage < 1:
-        why = ": only the set of all classes is always right" if coverage == 1 else ""
-        raise ConfigurationError([f"coverage = {coverage}: must be between 0 and 1{why}"])
-    if kind not in KINDS:
-        raise UnknownNameError("kind of conformal prediction", kind, KINDS)
-    if base not in SCORES:
-        raise UnknownNameError("score", base, SCORES)
-    if penalty < 0 or free_ranks < 0:
-        raise ConfigurationError([f"penalty = {penalty}, free_ranks = {free_ranks}: must be at least 0"])
-    if groups is not None and kind != MONDRIAN:
-        raise ConfigurationError([f"kind = {kind!r}: groups need kind 'mondrian'"])
-    source, settings = Source.of(validation), Settings(float(penalty), free_ranks)
+    _check(coverage, kind, base, penalty or 0, free_ranks or 0, groups)
+    source, named = Source.of(validation), _group_names(groups, len(validation))
+    scored_by = base if kind == MONDRIAN else kind
+    if penalty is None:
+        settings, left_B = chosen(validation, scored_by, coverage, free_ranks, seed)
+        validation = validation.rows(left_B)
+        named = None if named is None else tuple(name for name, left in zip(named, left_B, strict=True) if left)
+    else:
+        settings = Settings(float(penalty), Settings.free_ranks if free_ranks is None else free_ranks)
     labels_B = validation.labels_B
     assert labels_B is not None
-    score = SCORES[base if kind == MONDRIAN else kind]
+    score = SCORES[scored_by]
     of_label_B = score(validation, uniforms(validation, seed), settings).gather(1, labels_B[:, None]).squeeze(1)
-    named = _group_names(groups, len(validation))
     if named is not None:
         names: tuple[str, ...] | None = tuple(sorted(set(named)))
         lists = [of_label_B[torch.tensor([n == name for n in named])] for name in names or ()]
@@ -152,9 +152,21 @@ def conformal(
     )  # fmt: skip
 
 
-def _rank(rows: int, coverage: float) -> int:
-    """Which of the sorted scores is the threshold, 1 ..; above `rows` where none is high enough."""
-    return math.ceil((rows + 1) * coverage - 1e-9)
+def _check(
+    coverage: float, kind: str, base: str, penalty: float, free_ranks: int, groups: Sequence[object] | None
+) -> None:
+    """What `conformal` raises of its options alone."""
+    if not 0 < coverage < 1:
+        why = ": only the set of all classes is always right" if coverage == 1 else ""
+        raise ConfigurationError([f"coverage = {coverage}: must be between 0 and 1{why}"])
+    if kind not in KINDS:
+        raise UnknownNameError("kind of conformal prediction", kind, KINDS)
+    if base not in SCORES:
+        raise UnknownNameError("score", base, SCORES)
+    if penalty < 0 or free_ranks < 0:
+        raise ConfigurationError([f"penalty = {penalty}, free_ranks = {free_ranks}: must be at least 0"])
+    if groups is not None and kind != MONDRIAN:
+        raise ConfigurationError([f"kind = {kind!r}: groups need kind 'mondrian'"])
 
 
 def _group_names(groups: Sequence[object] | None, rows: int) -> tuple[str, ...] | None:
