@@ -103,6 +103,7 @@ def test_numbers_below_one(number):
 def test_the_summary_follows_from_the_numbers(done):
     """Turn the two methods' scores round: the sentence turns round with them."""
     data = json.loads((done / "results.json").read_text(encoding="utf-8"))
+    del data["digest"]  # as in a file of before digests: what is changed here is not damaged
     runs = {run["method"]: run for run in data["runs"]}
     for accuracy, wins in ((0.9, 1), (0.1, 0)):
         runs["lora"]["scores"]["accuracy"], runs["single"]["scores"]["accuracy"] = accuracy, 0.5

@@ -98,7 +98,7 @@ def test_the_command(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ([str(run.folder / "predictions" / "digits-test.safetensors")], "predictions of the test split"),
         ([str(run.folder), "--output", "x.json"], "--output is for one file"),
         ([], "give at least one run folder"),
-        ([str(tmp_path / "none")], "no predictions file"),
+        ([str(tmp_path / "none")], "there is no file"),
         ([str(tmp_path)], "holds no run"),
     ):
         assert main(["calibrate", *words]) == 2

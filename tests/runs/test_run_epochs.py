@@ -95,7 +95,7 @@ def test_what_is_refused(run: Run, kept_none: Run) -> None:
         kept_none.predict(epoch=1)
     with pytest.raises(RunFolderError, match=r"kept no weights of its epochs; train with --training\.save epoch"):
         kept_none.predict_epochs()
-    with pytest.raises(ConfigurationError, match="step = 3, epoch = 1: give one of them"):
+    with pytest.raises(ConfigurationError, match="epoch = 1: give it without step"):
         run.predict(step=3, epoch=1)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from lora_ensemble import registry
 from lora_ensemble.contracts import Example, Shift, Split
 from lora_ensemble.errors import UserError
-from lora_ensemble.randomness import generator
 
 
 class ShiftedExamples(Sequence[Example]):
@@ -24,6 +23,8 @@ class ShiftedExamples(Sequence[Example]):
     def __getitem__(self, row: Any) -> Any:
         if isinstance(row, slice):
             return [self[i] for i in range(*row.indices(len(self)))]
+        from lora_ensemble.randomness import generator
+
         row = range(len(self))[row]
         drawn = generator(self.shift.seed, "shift", self.kind, self.split.ids[row])
         return self.shift.shifted(self.split.examples[row], drawn)

@@ -43,11 +43,11 @@ class Read:
 
 def read(path: Path, given: Labels, probabilities: bool, members: int | None, columns: Sequence[str]) -> Read:
     """Raises DataError or FileFormatError, naming the file, for one that is missing, or is not what it should be."""
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: expected a file that ends in {', '.join(READERS)}")
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
     inside = given if isinstance(given, str) and not is_label_file(given) else None
     own = given is None or inside is not None
     try:
