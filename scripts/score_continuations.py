@@ -1,6 +1,6 @@
 """Scores an untrained language model on the first questions of ARC-Easy, by continuation and by letters.
 
-    python scripts/score_continuations.py MODEL_FOLDER ARC_EASY_FOLDER [QUESTIONS]
+python scripts/score_continuations.py MODEL_FOLDER ARC_EASY_FOLDER [QUESTIONS]
 """
 
 from __future__ import annotations
