@@ -51,7 +51,7 @@ def test_every_command_is_understood(command, monkeypatch, capsys):
     """The command's own parser reads all its words, and an experiment's parts fit; nothing is trained or read."""
     _, name, *words = shlex.split(command)
     module = registry.module("commands", name)
-    of_recipe = name in ("train", "cross-validate")
+    of_recipe = name in ("train", "cross-validate", "reproduce")
     if of_recipe:
         monkeypatch.setattr(recipe_words, "asked", stopping(recipe_words.asked))
     elif name == "compare":

@@ -122,9 +122,22 @@ def _of_rows(
 ) -> Predictions:
     logits_MBC = torch.cat([logits for logits, _ in outputs], dim=1).cpu()
     logits_MBC = logits_MBC[:, torch.tensor(order).argsort()]
-    same = split.labels is not None and list(split.classes) == list(classes)[: len(split.classes)]
-    labels = torch.as_tensor(split.labels) if same else None
+    labels = _labels(split, classes)
     return Predictions(logits_MBC, labels, list(split.ids), {"classes": [*classes, *backbone.other_classes]})
+
+
+def _labels(split: Split, classes: Sequence[str]) -> Tensor | None:
+    """By the names of the classes, whose order may be another one; None where one of them was not learned."""
+    if split.labels is None:
+        return None
+    if list(split.classes) == list(classes)[: len(split.classes)]:
+        return torch.as_tensor(split.labels)
+    index = {name: number for number, name in enumerate(classes)}
+    if not split.classes or not set(split.classes) <= set(index):
+        return None
+    learned = torch.tensor([index[name] for name in split.classes])
+    labels = torch.as_tensor(split.labels)
+    return torch.where(labels >= 0, learned[labels.clamp(min=0)], labels)
 
 
 def _of_tokens(

@@ -168,3 +168,10 @@ def test_memory_does_not_grow_with_the_table(tmp_path):
         return found
 
     assert peak(40_000) < 1.2 * peak(2_000)
+
+
+def test_a_column_that_the_user_names_must_be_there(tmp_path):
+    (tmp_path / "rows.csv").write_text("one,two\nsome text of rows,0\nanother text,1\n")
+    options = Options.of(TextTable(), text_column="tow")
+    with pytest.raises(DataError, match=r"no column 'tow' \(--text-column\), only one, two\. Did you mean 'two'"):
+        list(read(tmp_path / "rows.csv", "text", options))

@@ -79,11 +79,19 @@ def test_every_command_takes_it(text: tuple[Path, list[str]], tmp_path: Path, ca
     frame.loc[frame.index[1::3], "label"] = "poor"
     frame.to_csv(tmp_path / "own.csv", index=False)
     run = str(tmp_path / "run")
-    given = ["--classes", "fine,neither,poor", "--data", str(tmp_path / "own.csv")]
+    data = ["--data", str(tmp_path / "own.csv")]
+    assert "a class 'fine' that the ensemble does not know; it has a, b, c" in said(
+        ["adopt", str(base), *paths, "--output", run, *data, "--classes", "a,b,c"], capsys
+    )
+    given = ["--classes", "poor,fine,neither", *data]  # in another order than those of the data
     assert main(["adopt", str(base), *paths, "--output", run, *given]) == 0, capsys.readouterr().err
     for words in (["evaluate", run], ["calibrate", run], ["verify", run], ["export", run, "--output", f"{run}-out"]):
         assert main(words) == 0, capsys.readouterr().err
     assert "accuracy" in capsys.readouterr().out
+    labels = frame.set_index("text")["label"]
+    split, p = Run(run).experiment.dataset.load("test"), Run(run).predict("test")
+    for example, label in zip(split.examples, p.labels_B.tolist(), strict=True):
+        assert ["poor", "fine", "neither"][label] == labels[example["text"]]
     member = AutoPeftModelForSequenceClassification.from_pretrained(f"{run}-out/member-000", num_labels=3)
     assert type(member.get_base_model()).__name__ == "BertForSequenceClassification"
     assert Run(run).adopted == {"base": str(base), "adapters": paths}

@@ -56,6 +56,8 @@ def adopt_adapters(base: str, adapters: Sequence[str | Path], folder: str | Path
     task = _task(base, config, first, asked.task)
     classes = _classes(folders[0], config, task, asked.classes)
     dataset = _dataset(task, asked.data)
+    if asked.data is not None and task != "choices":
+        _check_classes(dataset, classes)
     backbone: Backbone = registry.config_class("backbones", BACKBONES[task])(name=base)
     method = registry.config_class("methods", "lora")(members=len(folders))
     experiment = Experiment(dataset=dataset, backbone=backbone, method=method)
@@ -152,6 +154,16 @@ def _rows_of_head(adapter: Path) -> int | None:
             if len(shape) == 2 and name.endswith(f".{ending}.weight"):
                 return int(shape[0])
     return None
+
+
+def _check_classes(dataset: Dataset, classes: Sequence[str]) -> None:
+    """Labels of classes that the ensemble does not know could be compared with nothing, and would be left out."""
+    named = [str(name) for name in dataset.load("test").classes]
+    if missing := [name for name in named if name not in classes]:
+        raise DataError(
+            f"the data have a class {missing[0]!r} that the ensemble does not know; it has {', '.join(classes[:10])}: "
+            "name its classes in the order of its logits with --classes"
+        )
 
 
 def _dataset(task: str, data: str | None) -> Dataset:

@@ -51,6 +51,8 @@ class Options:
     answers: str = "auto"
     """What the answers of multiple-choice questions are; see that data set."""
     encoding: str = UTF_8
+    asked: Sequence[str] = ()
+    """Columns that the user named here, by their field: they must be there; those of the data set need not."""
     skip_unreadable: bool = False
     """Leave out rows that cannot be used, with a warning that counts them, instead of an error."""
 
@@ -58,7 +60,9 @@ class Options:
     def of(cls, dataset: Dataset, **given: Any) -> Options:
         """With the columns that a run's data set was told of, and what is given here."""
         known = {f.name for f in fields(cls)} & {"answers", "encoding", *(n for n in _names(dataset) if "_column" in n)}
-        return cls(**{name: getattr(dataset, name) for name in known if hasattr(dataset, name)} | given)
+        asked = tuple(name for name, value in given.items() if name.endswith("_column") and value)
+        values = {name: getattr(dataset, name) for name in known if hasattr(dataset, name)}
+        return cls(**{**values, "asked": asked, **given})
 
 
 class Incoming(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lora_ensemble.contracts import Split
 from lora_ensemble.errors import DataError
-from lora_ensemble.sources.columns import LABEL, LOOK, TEXT, TextColumns, id_column, named, text_columns
+from lora_ensemble.sources.columns import LABEL, LOOK, TEXT, TextColumns, given, id_column, named, text_columns
 from lora_ensemble.sources.incoming import STDIN, Incoming, Options, labels_of, table_rows
 from lora_ensemble.sources.rows import local_path
 from lora_ensemble.sources.tables import Row
@@ -49,6 +49,9 @@ def split(rows: Sequence[Incoming], options: Options) -> Split:
 def _columns(first: list[Row], options: Options, name: str | None, path: str) -> TextColumns:
     """As a data set finds them; but a column that is merely left over is not the label here."""
     columns = list(first[0])
+    for field in options.asked:
+        if field != "id_column":
+            given(columns, getattr(options, field), f"--{field.replace('_', '-')}", path)
     wanted = (options.text_column, options.pair_column, options.label_column)
     text, pair, label = (column if column in columns else None for column in wanted)
     if options.label_column == "" and text is not None:
