@@ -64,3 +64,9 @@ def test_tuning_is_a_third_of_the_training() -> None:
     assert isinstance(other.method, Lora)
     assert (other.training.learning_rate, other.method.r) == (1.0, 2)
     assert sorted(FACTORS) == [1 / 3, 1.0, 3.0]
+
+
+def test_help_of_a_task_is_that_of_reproduce(capsys) -> None:
+    for words in (["reproduce", "--help"], ["reproduce", "digits", "--help"]):
+        assert main(words) == 0
+        assert "--budget" in capsys.readouterr().out

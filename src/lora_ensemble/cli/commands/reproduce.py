@@ -42,7 +42,7 @@ class Options:
 
 def main(args: Sequence[str]) -> None:
     tasks = _tasks()
-    if not args or args[0] in ("-h", "--help"):
+    if not args or {"-h", "--help"} & set(args):
         about = f"{__doc__}\n\nTASK: {', '.join(tasks)}. Any flag of `{PROGRAM} train RECIPE` is for every method."
         parse(Options, ["--help"], "reproduce TASK", about)
     task = args[0]
