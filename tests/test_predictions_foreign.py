@@ -207,6 +207,7 @@ def test_members_on_other_rows_or_with_other_labels(tmp_path: Path) -> None:
 
 def test_missing_foreign_and_truncated_files(tmp_path: Path) -> None:
     assert "there is no file" in bad(tmp_path / "no.npy")
+    (tmp_path / "a.pt").write_bytes(b"some")
     assert "expected a file that ends in .safetensors, .npy" in bad(tmp_path / "a.pt")
     np.save(tmp_path / "a.npy", L)
     with pytest.raises(DataError, match=r"there is no file no\.npy, of labels"):

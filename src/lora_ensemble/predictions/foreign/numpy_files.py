@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from lora_ensemble.predictions.foreign.found import Found, Wanted
 
 _BROKEN = (
     ValueError, EOFError, OSError, MemoryError, OverflowError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error,
+    SyntaxError, tokenize.TokenError, TypeError, IndexError,  # of a damaged header, which numpy reads as Python's
 )  # fmt: skip
 
 
@@ -51,7 +54,10 @@ def _arrays(path: Path) -> Iterator[Any]:
                     yield opened
                 return
         # Mapped: a header that asks for more than the file holds is found out before memory is taken.
-        yield np.load(path, allow_pickle=False, mmap_mode="r")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a header of Python 2 is read a second way
+            mapped = np.load(path, allow_pickle=False, mmap_mode="r")
+        yield mapped
     except (DataError, FileFormatError):
         raise
     except _BROKEN as error:
